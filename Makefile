@@ -1,0 +1,65 @@
+# make run    everything, here: database, mailbox, web app, worker
+# make test   all checks and tests, against a real PostgreSQL and a real SMTP server
+# make bench  timings; never part of the tests
+# make lock   resolve the dependencies anew
+
+PYTHON ?= python3
+VENV_PYTHON = .venv/bin/python
+PIP = $(VENV_PYTHON) -m pip --disable-pip-version-check --quiet
+
+.PHONY: run test lint types layers unit chromium bench lock clean
+
+run: .venv/installed-dev
+	@exec .venv/bin/newsletter dev
+
+test: .venv/installed-test chromium lint types layers unit
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed-dev: .venv/bin/python requirements-dev.lock pyproject.toml
+	@echo "Installing what is needed to run. This happens once."
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/installed-test: .venv/bin/python requirements-test.lock pyproject.toml
+	@echo "Installing what is needed to test. This happens once."
+	@$(PIP) install --require-hashes -r requirements-test.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ .venv/installed-dev
+
+# Browser tests want Debian's Chromium. Where it can be neither found nor installed they are reported as skipped.
+chromium:
+	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && \
+	  { [ "$$(id -u)" = 0 ] && as_root= || as_root="sudo -n"; \
+	    $$as_root apt-get update -qq && $$as_root apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; } || \
+	  echo "Chromium is missing and could not be installed: browser tests will be skipped."
+
+lint:
+	@.venv/bin/ruff check newsletter tests
+	@.venv/bin/ruff format --check --quiet newsletter tests
+
+types:
+	@.venv/bin/mypy
+
+layers:
+	@.venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
+
+unit:
+	@$(VENV_PYTHON) -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+
+bench: .venv/installed-test
+	@$(VENV_PYTHON) -m tests.bench
+
+lock: .venv/bin/python
+	@$(PIP) install uv
+	@.venv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --extra test -o requirements-test.lock pyproject.toml
+	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --extra dev -c requirements-test.lock -o requirements-dev.lock pyproject.toml
+	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  -c requirements-test.lock -o requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv .newsletter .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist

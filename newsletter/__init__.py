@@ -1,0 +1,3 @@
+"""A newsletter subscription manager whose privacy policy is executable."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,40 @@
+"""What this room must forget, and when."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from gettext import NullTranslations
+
+from newsletter.consent import store
+from newsletter.core.database import Connection
+from newsletter.core.promises import Kept, Promise
+
+
+def promises(*, origin_days: int) -> list[Promise]:
+    """The declarations, with the deadlines of this installation."""
+
+    def origins(words: NullTranslations) -> str:
+        return words.ngettext(
+            "The network address and browser that a consent came from are deleted after %(days)d day.",
+            "The network address and browser that a consent came from are deleted after %(days)d days.",
+            origin_days,
+        ) % {"days": origin_days}
+
+    def suppressions(words: NullTranslations) -> str:
+        return words.gettext(
+            "After deletion we keep a code computed from your address, so that nobody can enter it again by mistake: for 3 years, "
+            "and for 30 days when you told us that you had not asked for our mail."
+        )
+
+    return [
+        Promise("consent-origin", origins, timedelta(hours=1), timedelta(days=1), _keep_origins),
+        Promise("suppression", suppressions, timedelta(hours=1), timedelta(days=1), _keep_suppressions),
+    ]
+
+
+async def _keep_origins(db: Connection, now: datetime, size: int) -> Kept:
+    return await store.expire_origins(db, now=now, size=size)
+
+
+async def _keep_suppressions(db: Connection, now: datetime, size: int) -> Kept:
+    return await store.expire_suppressions(db, now=now, size=size)

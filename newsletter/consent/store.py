@@ -1,0 +1,80 @@
+"""Signatures of the statements in `sql/queries/consent.sql`, which says what each is for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from newsletter.consent.rules import Suppression
+from newsletter.core.database import Connection
+from newsletter.core.promises import Kept
+from newsletter.core.queries import Queries
+
+_sql = Queries("consent")
+
+
+@_sql.statement
+async def keep_wording(
+    db: Connection, *, wording_hash: bytes, kind: str, language: str, content: str, now: datetime
+) -> None: ...
+
+
+@_sql.statement
+async def record_event(
+    db: Connection,
+    *,
+    subscriber_id: UUID,
+    list_ids: Sequence[int],
+    kind: str,
+    language: str,
+    form: str,
+    wording_hash: bytes | None,
+    mail_hash: bytes | None,
+    confirmation_id: UUID | None,
+    campaign_id: int | None,
+    network: str | None,
+    agent: str,
+    origin_until: datetime,
+    now: datetime,
+) -> None: ...
+
+
+@_sql.statement
+async def suppressions_of(db: Connection, *, subscriber_id: UUID, now: datetime) -> list[Suppression]: ...
+
+
+@_sql.statement
+async def suppress(
+    db: Connection,
+    *,
+    subscriber_id: UUID,
+    list_ids: Sequence[int],
+    reason: str,
+    until: datetime | None,
+    now: datetime,
+) -> None: ...
+
+
+@_sql.statement
+async def lift(db: Connection, *, subscriber_id: UUID, list_ids: Sequence[int]) -> None: ...
+
+
+@_sql.statement
+async def record_withdrawal(
+    db: Connection, *, kind: str, subscriber_id: UUID, list_ids: Sequence[int], now: datetime
+) -> None: ...
+
+
+@_sql.statement
+async def remember_erased(
+    db: Connection, *, subscriber_ids: Sequence[UUID], until: datetime | None, now: datetime
+) -> None: ...
+
+
+@_sql.statement
+async def expire_suppressions(db: Connection, *, now: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def expire_origins(db: Connection, *, now: datetime, size: int) -> Kept: ...

@@ -1,0 +1,162 @@
+"""PostgreSQL: the pool, transactions, and errors that say nothing about rows.
+
+The only room that knows asyncpg. Store functions take a `Connection`: somebody's transaction, or the `Database` itself, which
+runs one statement in a transaction of its own. What PostgreSQL says of a failing row (its DETAIL, and values quoted in
+messages) never leaves this file, since it holds addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import asyncpg
+
+from newsletter.core.errors import DatabaseError, DatabaseUnavailable, SettingsError
+
+OLDEST_SERVER = 15
+"""Oldest major version of PostgreSQL that the statements are written for."""
+
+_GONE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+_REFUSED = (
+    asyncpg.InvalidPasswordError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+
+
+class Connection(Protocol):
+    """What a statement runs on. Rows can be read by position and by name."""
+
+    async def fetch(self, query: str, *args: Any) -> Sequence[Any]: ...
+
+    async def fetchrow(self, query: str, *args: Any) -> Any: ...
+
+    async def fetchval(self, query: str, *args: Any) -> Any: ...
+
+    async def execute(self, query: str, *args: Any) -> str: ...
+
+
+@contextlib.contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn asyncpg's errors into ours. The original is dropped on purpose: its text may quote a row."""
+    try:
+        yield
+    except _REFUSED as error:
+        raise SettingsError(
+            f"PostgreSQL refused the connection ({type(error).__name__}): "
+            "check user, password and database name in NEWSLETTER_DATABASE_URL."
+        ) from None
+    except _GONE as error:
+        raise DatabaseUnavailable(f"PostgreSQL cannot be reached ({type(error).__name__}).") from None
+    except asyncpg.PostgresError as error:
+        raise DatabaseError(
+            f"PostgreSQL refused a statement ({type(error).__name__}, {error.sqlstate}).",
+            sqlstate=error.sqlstate,
+            constraint=getattr(error, "constraint_name", None),
+        ) from None
+
+
+class Database:
+    """A pool of connections. Opens none before the first statement, so that a process can start while PostgreSQL is away."""
+
+    def __init__(self, pool: asyncpg.Pool, url: str) -> None:
+        self._pool = pool
+        self._url = url
+
+    @classmethod
+    async def connect(cls, url: str, *, size: int = 10, name: str = "newsletter") -> Database:
+        """`name` is what pg_stat_activity shows. Statements end after 60 s, so that a hung server is noticed."""
+        with translated_errors():
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=0,
+                max_size=size,
+                timeout=5,
+                command_timeout=60,
+                init=_prepare_connection,
+                server_settings={"application_name": name, "timezone": "UTC"},
+            )
+        return cls(pool, url)
+
+    async def close(self) -> None:
+        """Waits for running statements, five seconds at most."""
+        try:
+            await asyncio.wait_for(self._pool.close(), 5)
+        except (TimeoutError, *_GONE):
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """All or nothing. Raises `DatabaseUnavailable` when there is no server to talk to."""
+        with translated_errors():
+            async with self._pool.acquire(timeout=5) as connection, connection.transaction():
+                yield connection
+
+    async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
+        async with self._one() as connection:
+            return await connection.fetch(query, *args)
+
+    async def fetchrow(self, query: str, *args: Any) -> Any:
+        async with self._one() as connection:
+            return await connection.fetchrow(query, *args)
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        async with self._one() as connection:
+            return await connection.fetchval(query, *args)
+
+    async def execute(self, query: str, *args: Any) -> str:
+        async with self._one() as connection:
+            return await connection.execute(query, *args)
+
+    @asynccontextmanager
+    async def _one(self) -> AsyncIterator[Connection]:
+        with translated_errors():
+            async with self._pool.acquire(timeout=5) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def single(self) -> AsyncIterator[Connection]:
+        """One connection outside the pool and outside a transaction: for migrations, which bring their own."""
+        with translated_errors():
+            connection = await asyncpg.connect(self._url, timeout=5, server_settings={"timezone": "UTC"})
+            try:
+                yield connection
+            finally:
+                await connection.close(timeout=5)
+
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Call `heard(payload)` for each NOTIFY until cancelled or the connection breaks (then `DatabaseUnavailable`).
+
+        On a connection of its own, since a pooled one would be handed back. A notification is a hint that there may be work,
+        never the only way to learn of it.
+        """
+        with translated_errors():
+            connection = await asyncpg.connect(self._url, timeout=5)
+            closed = asyncio.Event()
+            connection.add_termination_listener(lambda _: closed.set())
+            try:
+                await connection.add_listener(channel, lambda _con, _pid, _channel, payload: heard(payload))
+                await closed.wait()
+            finally:
+                connection.terminate()
+        raise DatabaseUnavailable("The connection that listens for new work broke.")
+
+
+async def _prepare_connection(connection: asyncpg.Connection) -> None:
+    version = connection.get_server_version().major
+    if version < OLDEST_SERVER:
+        raise SettingsError(f"PostgreSQL {version} is too old: use version {OLDEST_SERVER} or later.")

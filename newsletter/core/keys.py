@@ -1,0 +1,135 @@
+"""The keys that everything keyed stands on, and what is made with them: subscriber ids, and codes that stand in for addresses.
+
+They lie in table `key`, wrapped by AES-256-GCM under a key derived from NEWSLETTER_SECRET. Whoever has a dump but not the secret
+can match no subscriber id with an address and forge no link.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from newsletter.core.database import Connection
+from newsletter.core.errors import WrongSecret
+from newsletter.core.queries import Queries
+
+_NONCE = 12
+_SUBSCRIBER, _LIMIT = b"\x01", b"\x02"
+"""What a keyed code is for: the first byte under the HMAC, so that no code of one kind is one of another."""
+
+_sql = Queries("core")
+
+
+@dataclass(frozen=True)
+class WrappedKey:
+    key_id: int
+    purpose: str
+    wrapped: bytes
+    current: bool
+
+
+@_sql.statement
+async def load_keys(db: Connection) -> list[WrappedKey]: ...
+
+
+@_sql.statement
+async def insert_key(db: Connection, *, purpose: str, wrapped: bytes, now: datetime) -> None: ...
+
+
+@_sql.statement
+async def retire_token_keys(db: Connection, *, now: datetime) -> None: ...
+
+
+@_sql.statement
+async def rewrap_key(db: Connection, *, key_id: int, wrapped: bytes) -> None: ...
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """The opened keys. `repr` shows none of them."""
+
+    address_key: bytes = field(repr=False)
+    token_keys: dict[int, bytes] = field(repr=False)
+    current_token_key: int
+
+    def subscriber_id(self, normal: str) -> UUID:
+        """The id of the person behind a normal form (see `core.addresses`), marked as UUID version 8 (RFC 9562)."""
+        return UUID(bytes=_as_version_8(self._code(_SUBSCRIBER, normal)))
+
+    def limit_code(self, thing: str) -> bytes:
+        """16 bytes that stand for an address or a network in the counters against abuse."""
+        return self._code(_LIMIT, thing)
+
+    def _code(self, kind: bytes, text: str) -> bytes:
+        return hmac.digest(self.address_key, kind + text.encode(), "sha256")[:16]
+
+
+def _as_version_8(code: bytes) -> bytes:
+    marked = bytearray(code)
+    marked[6] = 0x80 | marked[6] & 0x0F
+    marked[8] = 0x80 | marked[8] & 0x3F
+    return bytes(marked)
+
+
+def _wrapping_key(secret: str) -> AESGCM:
+    return AESGCM(HKDF(SHA256(), 32, salt=None, info=b"newsletter key wrapping").derive(secret.encode()))
+
+
+def wrap(key: bytes, secret: str, purpose: str) -> bytes:
+    """Nonce and ciphertext; the purpose is bound in, so that a key cannot be passed off as another kind."""
+    nonce = secrets.token_bytes(_NONCE)
+    return nonce + _wrapping_key(secret).encrypt(nonce, key, purpose.encode())
+
+
+def unwrap(wrapped: bytes, secret: str, purpose: str) -> bytes:
+    """Raises `WrongSecret`."""
+    try:
+        return _wrapping_key(secret).decrypt(wrapped[:_NONCE], wrapped[_NONCE:], purpose.encode())
+    except InvalidTag:
+        raise WrongSecret(
+            "This secret does not belong to this database: set NEWSLETTER_SECRET to the one that the database was made with."
+        ) from None
+
+
+async def open_keyring(db: Connection, secret: str, *, now: datetime) -> Keyring:
+    """The keys of this database; made here at the very first start. Raises `WrongSecret`."""
+    kept = await load_keys(db)
+    if not kept:
+        for purpose in ("address", "token"):
+            await insert_key(db, purpose=purpose, wrapped=wrap(secrets.token_bytes(32), secret, purpose), now=now)
+        kept = await load_keys(db)
+    opened = {key.key_id: unwrap(key.wrapped, secret, key.purpose) for key in kept}
+    return Keyring(
+        address_key=next(opened[key.key_id] for key in kept if key.purpose == "address"),
+        token_keys={key.key_id: opened[key.key_id] for key in kept if key.purpose == "token"},
+        current_token_key=next(key.key_id for key in kept if key.purpose == "token" and key.current),
+    )
+
+
+async def rotate_token_key(db: Connection, secret: str, *, now: datetime) -> None:
+    """New links are made with a fresh key; old ones go on working."""
+    await retire_token_keys(db, now=now)
+    await insert_key(db, purpose="token", wrapped=wrap(secrets.token_bytes(32), secret, "token"), now=now)
+
+
+async def change_secret(db: Connection, old: str, new: str) -> int:
+    """Wrap all keys anew; returns how many. Raises `WrongSecret` when `old` does not open them."""
+    kept = await load_keys(db)
+    for key in kept:
+        opened = unwrap(key.wrapped, old, key.purpose)
+        await rewrap_key(db, key_id=key.key_id, wrapped=wrap(opened, new, key.purpose))
+    return len(kept)
+
+
+def sha256(content: str) -> bytes:
+    """The hash that texts are stored once by."""
+    return hashlib.sha256(content.encode()).digest()

@@ -1,0 +1,40 @@
+"""The type of a promise: one sentence of the privacy policy, with its rule.
+
+A room that owns rows declares what it must forget in its `promises.py`; `privacy` runs it, records it and shows it. Adding a
+promise means adding one declaration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from gettext import NullTranslations
+
+from newsletter.core.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What one batch did. `removed` below the batch's size says that nothing more is due."""
+
+    removed: int
+    oldest: datetime | None = None
+    """When the oldest of them fell due."""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A rule that deletes."""
+
+    name: str
+    sentence: Callable[[NullTranslations], str]
+    """For the privacy page, with the deadline in it."""
+    every: timedelta
+    """How often the job runs."""
+    grace: timedelta
+    """How long after the deadline rows may still be there; later they are overdue."""
+    keep: Callable[[Connection, datetime, int], Awaitable[Kept]]
+    """Remove at most that many rows that are due at that moment, within the caller's transaction."""
+
+

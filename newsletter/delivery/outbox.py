@@ -1,0 +1,91 @@
+"""The queue of single mails: confirmations and the like, always ahead of campaigns.
+
+At least once under one Message-ID: a worker that dies between the relay's answer and its record sends the mail again. The mail is
+made when it is sent, by the room that knows its words; that room says `None` when nobody wants it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from newsletter.core.clock import Clock
+from newsletter.core.database import Connection, Database
+from newsletter.core.errors import DatabaseUnavailable, RelayUnreachable
+from newsletter.core.logs import get_logger
+from newsletter.delivery import store
+from newsletter.delivery.rules import FRESH_FOR, DeliveryState, Outcome, retry_pause, unreachable_pause
+from newsletter.delivery.session import Courier, Mail
+from newsletter.delivery.store import QueuedMail
+
+Composer = Callable[[Connection, QueuedMail, datetime], Awaitable[Mail | None]]
+"""Makes the mail for a row, or says that it is not wanted any more."""
+
+AT_A_TIME = 20
+LONGEST_DELIVERY = 90.0
+"""Seconds that one mail may keep a connection; the lease is longer, so that no two workers have the same mail in hand."""
+LEASE = timedelta(seconds=LONGEST_DELIVERY + 30)
+
+log = get_logger(__name__)
+
+
+class Outbox:
+    """Sends what is due. One of these per worker."""
+
+    def __init__(self, db: Database, clock: Clock, courier: Courier, compose: Composer) -> None:
+        self._db = db
+        self._clock = clock
+        self._courier = courier
+        self._compose = compose
+        self._unreachable = 0
+
+    async def run_once(self) -> bool:
+        """Send what is due now, a handful at most; true when there may be more."""
+        now = self._clock.now()
+        mails = await store.claim_mails(self._db, now=now, lease_until=now + LEASE, size=AT_A_TIME)
+        results = await asyncio.gather(*(self._deliver(mail) for mail in mails), return_exceptions=True)
+        for mail, result in zip(mails, results, strict=True):
+            if isinstance(result, DatabaseUnavailable | asyncio.CancelledError):
+                raise result
+            if isinstance(result, BaseException):
+                log.error("mail_not_made", outbox_id=mail.outbox_id, kind=mail.kind, exc_info=result)
+        return len(mails) == AT_A_TIME and not self._unreachable
+
+    async def _deliver(self, queued: QueuedMail) -> None:
+        mail = await self._compose(self._db, queued, self._clock.now())
+        made_at = time.monotonic()
+
+        async def wanted() -> bool:
+            fresh = time.monotonic() - made_at < FRESH_FOR
+            return fresh or await self._compose(self._db, queued, self._clock.now()) is not None
+
+        try:
+            outcome = await self._hand_over(mail, wanted) if mail else Outcome(DeliveryState.SKIPPED)
+        except RelayUnreachable as error:
+            self._unreachable += 1
+            log.warning("relay_unreachable", reason=str(error))
+            not_before = self._clock.now() + unreachable_pause(self._unreachable)
+            await store.return_mail(self._db, queued, not_before=not_before)
+        else:
+            self._unreachable = 0
+            await self._record(queued, outcome)
+
+    async def _hand_over(self, mail: Mail, wanted: Callable[[], Awaitable[bool]]) -> Outcome:
+        try:
+            async with asyncio.timeout(LONGEST_DELIVERY):
+                return await self._courier.send(mail, wanted)
+        except TimeoutError:
+            return Outcome(DeliveryState.DEFERRED, reply="The relay took too long.")
+
+    async def _record(self, queued: QueuedMail, outcome: Outcome) -> None:
+        match outcome.state:
+            case DeliveryState.ACCEPTED | DeliveryState.SKIPPED:
+                await store.drop_mail(self._db, queued)
+            case DeliveryState.FAILED:
+                await store.fail_mail(self._db, queued, reply=outcome.reply)
+            case _:
+                not_before = self._clock.now() + retry_pause(queued.attempts, outcome)
+                await store.defer_mail(self._db, queued, not_before=not_before, reply=outcome.reply)
+        log.info("mail_handed_over", outbox_id=queued.outbox_id, kind=queued.kind, outcome=outcome.state, code=outcome.code)

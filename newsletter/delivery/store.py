@@ -1,0 +1,221 @@
+"""Signatures of the statements in `sql/queries/delivery.sql`, which says what each is for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from newsletter.core.database import Connection
+from newsletter.core.promises import Kept
+from newsletter.core.queries import Queries
+
+_sql = Queries("delivery")
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMail:
+    """A row of the outbox in this worker's hands."""
+
+    outbox_id: int
+    kind: str
+    subscriber_id: UUID | None
+    about: UUID | None
+    list_ids: list[int]
+    language: str
+    message_id: UUID
+    created_at: datetime
+    expires_at: datetime
+    epoch: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A slice of a campaign's audience in this worker's hands."""
+
+    campaign_id: int
+    batch_no: int
+    id_from: UUID
+    id_to: UUID
+    epoch: int
+    list_id: int
+    week: date
+    uncertain_policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Somebody that a campaign is to be handed over for, with the intent already written."""
+
+    subscriber_id: UUID
+    address: str
+    name: str
+    language: str
+    confirmed_at: datetime
+    attempts: int
+    first_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    state: str
+    count: int
+
+
+@_sql.statement
+async def queue_mail(
+    db: Connection,
+    *,
+    kind: str,
+    subscriber_id: UUID,
+    about: UUID | None,
+    list_ids: Sequence[int],
+    language: str,
+    message_id: UUID,
+    created_at: datetime,
+    expires_at: datetime,
+    now: datetime,
+) -> None: ...
+
+
+@_sql.statement
+async def wake_workers(db: Connection) -> None: ...
+
+
+@_sql.statement
+async def claim_mails(db: Connection, *, now: datetime, lease_until: datetime, size: int) -> list[QueuedMail]: ...
+
+
+@_sql.statement
+async def drop_mail(db: Connection, mail: QueuedMail) -> None: ...
+
+
+@_sql.statement
+async def defer_mail(db: Connection, mail: QueuedMail, *, not_before: datetime, reply: str) -> None: ...
+
+
+@_sql.statement
+async def return_mail(db: Connection, mail: QueuedMail, *, not_before: datetime) -> None: ...
+
+
+@_sql.statement
+async def fail_mail(db: Connection, mail: QueuedMail, *, reply: str) -> None: ...
+
+
+@_sql.statement
+async def expire_mails(db: Connection, *, now: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def forget_subscribers(db: Connection, *, subscriber_ids: Sequence[UUID]) -> None: ...
+
+
+@_sql.statement
+async def count_audience(db: Connection, *, list_id: int) -> int: ...
+
+
+@_sql.statement
+async def start_campaign(
+    db: Connection,
+    *,
+    campaign_id: int,
+    now: datetime,
+    week: date,
+    message_key: bytes,
+    message_domain: str,
+    planned: int,
+) -> bool: ...
+
+
+@_sql.statement
+async def make_week(db: Connection, *, week: date) -> None: ...
+
+
+@_sql.statement
+async def make_batches(
+    db: Connection,
+    *,
+    campaign_id: int,
+    numbers: Sequence[int],
+    froms: Sequence[UUID],
+    tos: Sequence[UUID],
+    now: datetime,
+) -> None: ...
+
+
+@_sql.statement
+async def claim_batch(db: Connection, *, worker: str, now: datetime, lease_until: datetime) -> Batch | None: ...
+
+
+@_sql.statement
+async def renew_lease(db: Connection, batch: Batch, *, lease_until: datetime) -> bool: ...
+
+
+@_sql.statement
+async def mark_interrupted(
+    db: Connection, batch: Batch, *, resend: bool, attempts_at_most: int, now: datetime
+) -> None: ...
+
+
+@_sql.statement
+async def skip_unwanted(db: Connection, batch: Batch, *, now: datetime) -> None: ...
+
+
+@_sql.statement
+async def take_again(db: Connection, batch: Batch, *, size: int, now: datetime) -> list[Reader]: ...
+
+
+@_sql.statement
+async def take_fresh(db: Connection, batch: Batch, *, size: int, now: datetime) -> list[Reader]: ...
+
+
+@_sql.statement
+async def still_wanted(
+    db: Connection, *, subscriber_ids: Sequence[UUID], list_id: int, now: datetime
+) -> list[UUID]: ...
+
+
+@_sql.statement
+async def record_outcomes(
+    db: Connection,
+    batch: Batch,
+    *,
+    subscriber_ids: Sequence[UUID],
+    states: Sequence[str],
+    retries: Sequence[datetime | None],
+    codes: Sequence[int | None],
+    statuses: Sequence[str | None],
+    replies: Sequence[str],
+) -> None: ...
+
+
+@_sql.statement
+async def give_back(
+    db: Connection, batch: Batch, *, subscriber_ids: Sequence[UUID], not_before: datetime
+) -> None: ...
+
+
+@_sql.statement
+async def next_retry(db: Connection, batch: Batch) -> datetime | None: ...
+
+
+@_sql.statement
+async def requeue_batch(db: Connection, batch: Batch, *, not_before: datetime) -> None: ...
+
+
+@_sql.statement
+async def finish_batch(db: Connection, batch: Batch) -> None: ...
+
+
+@_sql.statement
+async def finish_campaign(db: Connection, *, campaign_id: int, now: datetime) -> bool: ...
+
+
+@_sql.statement
+async def delivery_totals(db: Connection, *, campaign_id: int) -> list[Total]: ...
+
+
+@_sql.statement
+async def next_due(db: Connection, *, campaign_id: int) -> datetime | None: ...

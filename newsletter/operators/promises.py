@@ -1,0 +1,24 @@
+"""What this room must forget, and when."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from gettext import NullTranslations
+
+from newsletter.core.database import Connection
+from newsletter.core.promises import Kept, Promise
+from newsletter.operators import store
+
+
+def promises(*, log_days: int) -> list[Promise]:
+    """The declarations, with the deadlines of this installation."""
+
+    def audit(words: NullTranslations) -> str:
+        return words.gettext("The log of what our staff did names no reader and is deleted after %(days)d days.") % {
+            "days": log_days
+        }
+
+    async def keep(db: Connection, now: datetime, size: int) -> Kept:
+        return await store.expire_audit(db, before=now - timedelta(days=log_days), size=size)
+
+    return [Promise("audit-log", audit, timedelta(hours=1), timedelta(days=1), keep)]

@@ -1,0 +1,41 @@
+"""Signatures of the statements in `sql/queries/privacy.sql`, which says what each is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from newsletter.core.database import Connection
+from newsletter.core.promises import Kept
+from newsletter.core.queries import Queries
+
+_sql = Queries("privacy")
+
+
+@dataclass(frozen=True)
+class Run:
+    promise: str
+    started_at: datetime
+    finished_at: datetime
+    removed: int
+    oldest_due: datetime | None
+
+
+@_sql.statement
+async def record_run(
+    db: Connection,
+    *,
+    promise: str,
+    started_at: datetime,
+    finished_at: datetime,
+    removed: int,
+    oldest_due: datetime | None,
+) -> None: ...
+
+
+@_sql.statement
+async def latest_runs(db: Connection) -> list[Run]: ...
+
+
+@_sql.statement
+async def expire_runs(db: Connection, *, before: datetime, size: int) -> Kept: ...

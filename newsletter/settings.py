@@ -1,0 +1,176 @@
+"""One frozen `Settings`, read and validated once, passed in from there on.
+
+Sources, the first that has a value wins: environment (`NEWSLETTER_SMTP_URL`), a file named in the environment
+(`NEWSLETTER_SMTP_URL_FILE`, for secrets), the TOML file that `NEWSLETTER_CONFIG` names (`smtp_url = "…"`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from newsletter.core.errors import SettingsError
+from newsletter.delivery.relays import Relay, relays_from_urls
+
+PREFIX = "NEWSLETTER_"
+DEVELOPMENT_CONFIG = Path(".newsletter") / "config.toml"
+"""What `newsletter dev` writes below the folder it is started in, so that the other commands find its database."""
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or not value.isascii():
+        raise ValueError("must be an address such as https://news.example.org")
+    return value.rstrip("/")
+
+
+def _database_address(value: SecretStr) -> SecretStr:
+    if urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
+        raise ValueError("must look like postgresql://user:password@host:5432/database")
+    return value
+
+
+def _relay_address(value: SecretStr) -> SecretStr:
+    relays_from_urls(value.get_secret_value())
+    return value
+
+
+class Settings(BaseModel):
+    """Every setting, with its bounds. Deadlines have an upper bound because the privacy policy promises one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    database_url: Annotated[SecretStr, AfterValidator(_database_address)] = Field(
+        description="PostgreSQL 15 or later: `postgresql://user:password@host:5432/database`; a role that is not a superuser"
+    )
+    secret: Annotated[SecretStr, Field(min_length=32)] = Field(
+        description="Opens the keys in the database; 32 characters or more, made once (`openssl rand -base64 32`). Back it up"
+    )
+    base_url: Annotated[str, AfterValidator(_web_address)] = Field(
+        description="Where the world reaches the web app: `https://news.example.org`"
+    )
+    smtp_url: Annotated[SecretStr, AfterValidator(_relay_address)] = Field(
+        description="The relay: `smtp://user:password@host:587` (STARTTLS required) or `smtps://…`; several comma-separated"
+    )
+    development: bool = Field(False, description="Set by `newsletter dev`: allows http in `base_url`")
+    host: str = Field("127.0.0.1", description="Address that `serve` listens on")
+    port: int = Field(8080, ge=1, le=65535, description="Port that `serve` listens on")
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split)] = Field(
+        (ip_network("127.0.0.0/8"), ip_network("::1/128")),
+        description="Networks of reverse proxies whose X-Forwarded-For is believed, comma-separated",
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
+
+    confirm_hours: int = Field(24, ge=1, le=24, description="Hours until an unconfirmed sign-up lapses and is deleted")
+    erase_left_days: int = Field(
+        14, ge=0, le=28, description="Days after the last unsubscribe until everything about the person is deleted"
+    )
+    origin_days: int = Field(
+        180, ge=1, le=1095, description="Days that network address and browser of a consent are kept as evidence"
+    )
+    log_days: int = Field(365, ge=30, le=366, description="Days that action logs and records of retention runs are kept")
+
+    dns_check: bool = Field(False, description="Ask DNS at sign-up whether the domain of the address takes mail")
+    dns_timeout: int = Field(2, ge=1, le=10, description="Seconds that this question may take; then the address is taken as it is")
+    signups_per_network_hour: int = Field(100, ge=1, description="Sign-ups per hour from one network (IPv4 /24, IPv6 /48)")
+
+    smtp_connections: int = Field(8, ge=1, le=100, description="Connections that one worker opens to a relay")
+    smtp_timeout: float = Field(60.0, gt=0, le=600, description="Seconds that a relay may take for one answer")
+    chunk: int = Field(250, ge=1, le=1000, description="Readers that a worker takes in hand at a time")
+
+    @model_validator(mode="after")
+    def _https_in_production(self) -> Settings:
+        if not self.development and not self.base_url.startswith("https://"):
+            raise ValueError("NEWSLETTER_BASE_URL: must begin with https:// (RFC 8058 asks it of the one-click link)")
+        return self
+
+    @property
+    def relays(self) -> list[Relay]:
+        """In the order that they are tried."""
+        return relays_from_urls(self.smtp_url.get_secret_value())
+
+    @property
+    def confirm_within(self) -> timedelta:
+        return timedelta(hours=self.confirm_hours)
+
+    @property
+    def erase_left_after(self) -> timedelta:
+        return timedelta(days=self.erase_left_days)
+
+
+def load_settings(environment: Mapping[str, str], *, folder: Path | None = None) -> Settings:
+    """Read and validate. `folder` is where the development database is looked for when nothing else names a database.
+
+    Raises `SettingsError` with one line for each setting that is wrong: its name, what is wrong, what to do.
+    """
+    values = _from_toml(_config_file(environment, folder)) | _from_environment(environment)
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def _config_file(environment: Mapping[str, str], folder: Path | None) -> Path | None:
+    if named := environment.get(f"{PREFIX}CONFIG"):
+        return Path(named)
+    if f"{PREFIX}DATABASE_URL" in environment or f"{PREFIX}DATABASE_URL_FILE" in environment or folder is None:
+        return None
+    development = Path(environment[f"{PREFIX}DATA"]) / "config.toml" if f"{PREFIX}DATA" in environment else folder / DEVELOPMENT_CONFIG
+    return development if development.is_file() else None
+
+
+def _from_toml(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text())
+    except OSError as error:
+        raise SettingsError(f"NEWSLETTER_CONFIG: {file} cannot be read ({error.strerror}); name a file that exists.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"NEWSLETTER_CONFIG: {file} is not TOML ({error}); correct that line.") from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """`NEWSLETTER_X` and the content of the file in `NEWSLETTER_X_FILE`; CONFIG and DATA are about where to look, no settings."""
+    values: dict[str, Any] = {}
+    for variable in environment:
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.startswith(PREFIX) and name not in ("config", "data"):
+            is_file = name.endswith("_file") and name not in Settings.model_fields
+            values[name.removesuffix("_file") if is_file else name] = (
+                _secret_file(variable, environment[variable]) if is_file else environment[variable]
+            )
+    return values
+
+
+def _secret_file(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{variable}: {path} cannot be read ({type(error).__name__}); check path and owner.") from None
+
+
+def _explain(problem: Any) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    variable = PREFIX + name.upper()
+    match problem["type"]:
+        case "missing":
+            return f"{variable} is not set: {Settings.model_fields[name].description}."
+        case "extra_forbidden":
+            close = difflib.get_close_matches(name, Settings.model_fields, 1)
+            hint = f"; did you mean {PREFIX}{close[0].upper()}?" if close else "; remove it."
+            return f"{variable} is not a setting{hint}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{variable}: {message}." if name else f"{message}."

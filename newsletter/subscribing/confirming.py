@@ -1,0 +1,119 @@
+"""What the two links of a confirmation mail do: confirm, and "I did not ask for this"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from newsletter.consent import service as consent
+from newsletter.consent.rules import Event
+from newsletter.consent.service import Ledger, Origin
+from newsletter.core.addresses import parse_address
+from newsletter.core.database import Connection, Database
+from newsletter.core.errors import ExpiredToken
+from newsletter.core.keys import Keyring
+from newsletter.subscribing import erasure, store
+from newsletter.subscribing.links import ConfirmToken, Links
+from newsletter.subscribing.lists import MailingList, lists_by_id
+from newsletter.subscribing.rules import State
+from newsletter.subscribing.store import Asked
+
+
+@dataclass(frozen=True)
+class Confirmable:
+    """What a confirm link is about; `language` is the one that was asked in."""
+
+    lists: list[MailingList]
+    language: str
+    already: bool
+    """It was confirmed before, by this link."""
+
+
+class Confirming:
+    """Use cases of the confirmation mail's links; each owns its transaction."""
+
+    def __init__(self, db: Database, keyring: Keyring, ledger: Ledger, links: Links) -> None:
+        self._db = db
+        self._keyring = keyring
+        self._ledger = ledger
+        self._links = links
+
+    async def look(self, token: str, *, now: datetime) -> Confirmable:
+        """What the page behind the link has to say. Changes nothing.
+
+        Raises `ExpiredToken` from 24 h on, to the second, whether or not a job has run, and when the link's purpose is gone;
+        `InvalidToken` for what is not ours.
+        """
+        link = self._links.read_confirm(token)
+        return await self._view(self._db, await self._rows(self._db, link, now))
+
+    async def confirm(self, token: str, origin: Origin, *, now: datetime) -> Confirmable:
+        """The button. A second time it says that it was confirmed already. Raises like `look`."""
+        link = self._links.read_confirm(token)
+        async with self._db.transaction() as db:
+            person = await store.lock_subscriber(db, subscriber_id=link.subscriber_id)
+            rows = await self._rows(db, link, now)
+            view = await self._view(db, rows)
+            if view.already or person is None:
+                return view
+            await self._confirm_rows(db, link, rows, origin, view.language, now)
+            await store.clear_mail_hits(db, code=self._keyring.limit_code(parse_address(person.address).folded))
+        return view
+
+    async def _confirm_rows(
+        self, db: Connection, link: ConfirmToken, rows: Sequence[Asked], origin: Origin, language: str, now: datetime
+    ) -> None:
+        who = link.subscriber_id
+        confirmed = await store.confirm_pending(
+            db, subscriber_id=who, list_ids=[row.list_id for row in rows if row.state == State.PENDING], now=now
+        )
+        await store.use_confirmation(db, subscriber_id=who, confirmation_id=link.confirmation_id, now=now)
+        await store.stay(db, subscriber_id=who)
+        await consent.welcome_back(db, who, confirmed)
+        await self._ledger.record(
+            db,
+            Event.CONFIRMED,
+            who,
+            confirmed,
+            origin,
+            language=language,
+            now=now,
+            confirmation_id=link.confirmation_id,
+        )
+        await erasure.count(db, confirmed, now=now, confirmed=1)
+
+    async def refuse(self, token: str, origin: Origin, *, now: datetime) -> Confirmable:
+        """ "I did not ask for this": the request goes at once, and new ones are refused for 30 days. Raises like `look`.
+
+        Where the link to confirm was used already (by somebody else, then), the subscription it made ends too.
+        """
+        link = self._links.read_confirm(token)
+        async with self._db.transaction() as db:
+            who = link.subscriber_id
+            await store.lock_subscriber(db, subscriber_id=who)
+            rows = await self._rows(db, link, now)
+            view = await self._view(db, rows)
+            list_ids = [row.list_id for row in rows]
+            await consent.refuse(db, who, list_ids, now=now)
+            await self._ledger.record(
+                db, Event.REFUSED, who, list_ids, origin, language=view.language, now=now, confirmation_id=link.confirmation_id
+            )
+            await store.drop_refused(db, subscriber_id=who, list_ids=list_ids)
+            await store.drop_confirmations(db, subscriber_id=who, list_ids=list_ids)
+            await store.leave(db, subscriber_id=who, now=now)
+            await erasure.count(db, list_ids, now=now, refused=1)
+            await erasure.forget_unconfirmed(db, [who])
+        return view
+
+    async def _rows(self, db: Connection, link: ConfirmToken, now: datetime) -> list[Asked]:
+        rows = await store.confirmation(db, subscriber_id=link.subscriber_id, confirmation_id=link.confirmation_id)
+        alive = [row for row in rows if row.used_at is not None or row.expires_at > now]
+        if not alive or all(row.state is None for row in alive):
+            raise ExpiredToken("This link has lapsed.")
+        return alive
+
+    async def _view(self, db: Connection, rows: Sequence[Asked]) -> Confirmable:
+        lists = await lists_by_id(db, [row.list_id for row in rows])
+        language = next(row.language for row in rows if row.language)
+        return Confirmable(lists, language, already=all(row.used_at is not None for row in rows))

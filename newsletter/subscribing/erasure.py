@@ -1,0 +1,61 @@
+"""Erasing people: one sweep, in the caller's transaction.
+
+What stays is a keyed id for each list that somebody had confirmed, and sums that belong to nobody. Whoever never confirmed anything
+leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from newsletter.consent import service as consent
+from newsletter.core.database import Connection
+from newsletter.delivery import store as delivery
+from newsletter.subscribing import store
+
+
+async def erase(db: Connection, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
+    """People who had confirmed something. The caller holds the lock on each of them."""
+    await consent.remember_erased(db, subscriber_ids, now=now)
+    await count(db, await store.lists_of(db, subscriber_ids=subscriber_ids), now=now, erased=1)
+    await _sweep(db, subscriber_ids)
+
+
+async def forget_unconfirmed(db: Connection, subscriber_ids: Sequence[UUID]) -> None:
+    """Of these, the ones that no subscription is left of. The caller holds the lock on each of them."""
+    await _sweep(db, await store.without_subscription(db, subscriber_ids=subscriber_ids))
+
+
+async def _sweep(db: Connection, subscriber_ids: Sequence[UUID]) -> None:
+    if subscriber_ids:
+        await delivery.forget_subscribers(db, subscriber_ids=subscriber_ids)
+        await store.delete_subscribers(db, subscriber_ids=subscriber_ids)
+
+
+async def count(
+    db: Connection,
+    list_ids: Sequence[int],
+    *,
+    now: datetime,
+    asked: int = 0,
+    confirmed: int = 0,
+    refused: int = 0,
+    lapsed: int = 0,
+    unsubscribed: int = 0,
+    erased: int = 0,
+) -> None:
+    """Add to the day's depersonalised counts: so much for each mention of a list."""
+    if list_ids:
+        await store.count_day(
+            db,
+            list_ids=list_ids,
+            day=now.date(),
+            asked=asked,
+            confirmed=confirmed,
+            refused=refused,
+            lapsed=lapsed,
+            unsubscribed=unsubscribed,
+            erased=erased,
+        )

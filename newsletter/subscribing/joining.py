@@ -1,0 +1,225 @@
+"""Signing up: the form's request, and what a worker makes of it later."""
+
+from __future__ import annotations
+
+import asyncio
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from newsletter.consent import service as consent
+from newsletter.consent.rules import Event
+from newsletter.consent.service import Ledger, Origin
+from newsletter.core.addresses import Address, check_deliverable, parse_address
+from newsletter.core.database import Connection, Database
+from newsletter.core.errors import DatabaseUnavailable, InvalidInput, TooMany
+from newsletter.core.keys import Keyring
+from newsletter.core.logs import get_logger, network_of
+from newsletter.delivery import store as delivery
+from newsletter.delivery.message import check_header_text
+from newsletter.subscribing import erasure, store
+from newsletter.subscribing.lists import MailingList, lists_by_id, open_lists
+from newsletter.subscribing.mails import consent_wording, pattern
+from newsletter.subscribing.rules import (
+    HITS_KEPT,
+    LONGEST_NAME,
+    REQUEST_LIVES,
+    Ask,
+    SayAlready,
+    State,
+    StaySilent,
+    decide,
+)
+from newsletter.subscribing.store import Request
+
+NETWORK_WINDOW = timedelta(hours=1)
+RETRY_REQUEST_AFTER = timedelta(minutes=1)
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class SignupForm:
+    """What somebody handed in; only the address is required."""
+
+    address: str
+    lists: tuple[str, ...]
+    """Short names."""
+    language: str
+    origin: Origin
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class JoiningConfig:
+    confirm_within: timedelta
+    signups_per_network_hour: int
+    privacy_url: str
+    dns_check: bool = False
+    dns_timeout: int = 2
+
+
+class Joining:
+    """Use cases of signing up; each owns its transaction."""
+
+    def __init__(self, db: Database, keyring: Keyring, ledger: Ledger, config: JoiningConfig) -> None:
+        self._db = db
+        self._keyring = keyring
+        self._ledger = ledger
+        self._config = config
+
+    async def request(self, form: SignupForm, *, now: datetime) -> list[MailingList]:
+        """Record a sign-up request; returns the lists that it is for. Does the same whatever is known of the address.
+
+        Raises `InvalidInput` (the form has to be corrected), `NotFound` (no such list), `TooMany` (limit of the network).
+        """
+        address = parse_address(form.address)
+        name = _checked_name(form.name)
+        if not form.lists:
+            raise InvalidInput("Please choose at least one letter.", field="list")
+        lists = await open_lists(self._db, form.lists)
+        if len({each.sender.sender_id for each in lists}) > 1:
+            raise InvalidInput("These letters come from different senders: please sign up for each by itself.", field="list")
+        code = await self._check_network(form.origin.network, now)
+        if self._config.dns_check:
+            await asyncio.to_thread(check_deliverable, address, timeout=self._config.dns_timeout)
+        language = lists[0].language(form.language)
+        async with self._db.transaction() as connection:
+            wording = consent_wording(lists, language)
+            wording_hash = await consent.keep_wording(connection, "form", language, wording, now=now)
+            await store.insert_request(
+                connection,
+                address=address.typed,
+                name=name,
+                language=language,
+                list_ids=[each.list_id for each in lists],
+                form=form.origin.form[:500],
+                wording_hash=wording_hash,
+                network=form.origin.network,
+                agent=form.origin.agent[:300],
+                network_code=code,
+                now=now,
+                expires_at=now + REQUEST_LIVES,
+                hit_expires_at=now + HITS_KEPT,
+            )
+        return lists
+
+    async def _check_network(self, network: str | None, now: datetime) -> bytes | None:
+        if not network:
+            return None
+        code = self._keyring.limit_code(network_of(network))
+        hits = await store.count_hits(self._db, code=code, kind="network", since=now - NETWORK_WINDOW)
+        if hits >= self._config.signups_per_network_hour:
+            raise TooMany("Too many sign-ups came from your network in the last hour. Please try again later.", retry_after=900)
+        return code
+
+    async def process_once(self, *, now: datetime) -> bool:
+        """Decide on the next request, if there is one; true when there was."""
+        request: Request | None = None
+        try:
+            async with self._db.transaction() as connection:
+                request = await store.take_request(connection, now=now)
+                if request is not None:
+                    await self._process(connection, request, now)
+        except Exception as error:
+            # Whatever is wrong with one request must not hold up those behind it.
+            if request is None or isinstance(error, DatabaseUnavailable):
+                raise
+            log.error("signup_request_failed", request_id=request.request_id, exc_info=error)
+            await store.postpone_request(self._db, request_id=request.request_id, not_before=now + RETRY_REQUEST_AFTER)
+        return request is not None
+
+    async def _process(self, db: Connection, request: Request, now: datetime) -> None:
+        address = parse_address(request.address)
+        subscriber_id = self._keyring.subscriber_id(address.normal)
+        code = self._keyring.limit_code(address.folded)
+        await store.lock_subscriber(db, subscriber_id=subscriber_id)
+        rows = await store.subscriptions_of(db, subscriber_id=subscriber_id)
+        decision = decide(
+            request.list_ids,
+            {row.list_id: State(row.state) for row in rows},
+            may_ask=await consent.may_ask(db, subscriber_id, now=now),
+            mailed_at=await store.mail_hits(db, code=code, since=now - HITS_KEPT),
+            now=now,
+        )
+        match decision:
+            case Ask(list_ids):
+                await self._ask(db, request, address, subscriber_id, list_ids, now)
+            case SayAlready(list_ids):
+                await self._queue(db, "already", subscriber_id, None, list_ids, request, now)
+            case StaySilent(why):
+                log.info("signup_request_unanswered", request_id=request.request_id, why=why)
+                return
+        await store.add_mail_hit(db, code=code, now=now, expires_at=now + HITS_KEPT)
+
+    async def _ask(
+        self, db: Connection, request: Request, address: Address, subscriber_id: UUID, list_ids: list[int], now: datetime
+    ) -> None:
+        confirmation_id = uuid4()
+        times = {"requested_at": request.received_at, "expires_at": request.received_at + self._config.confirm_within}
+        await store.add_subscriber(
+            db,
+            subscriber_id=subscriber_id,
+            address=address.typed,
+            domain=address.domain,
+            name=request.name,
+            language=request.language,
+            now=now,
+        )
+        await store.put_pending(db, subscriber_id=subscriber_id, list_ids=list_ids, language=request.language, **times)
+        await store.add_confirmation(
+            db, subscriber_id=subscriber_id, confirmation_id=confirmation_id, list_ids=list_ids, **times
+        )
+        words = pattern(
+            "confirm", await lists_by_id(db, list_ids), request.language, privacy_url=self._config.privacy_url
+        )
+        await self._ledger.record(
+            db,
+            Event.ASKED,
+            subscriber_id,
+            list_ids,
+            Origin(request.form, request.network, request.agent),
+            language=request.language,
+            now=request.received_at,
+            wording_hash=request.wording_hash,
+            mail_hash=await consent.keep_wording(db, "mail", request.language, words, now=now),
+            confirmation_id=confirmation_id,
+        )
+        await erasure.count(db, list_ids, now=now, asked=1)
+        await self._queue(db, "confirm", subscriber_id, confirmation_id, list_ids, request, now)
+
+    async def _queue(
+        self,
+        db: Connection,
+        kind: str,
+        subscriber_id: UUID,
+        about: UUID | None,
+        list_ids: list[int],
+        request: Request,
+        now: datetime,
+    ) -> None:
+        await delivery.queue_mail(
+            db,
+            kind=kind,
+            subscriber_id=subscriber_id,
+            about=about,
+            list_ids=list_ids,
+            language=request.language,
+            message_id=uuid4(),
+            created_at=request.received_at,
+            expires_at=request.received_at + self._config.confirm_within,
+            now=now,
+        )
+        await delivery.wake_workers(db)
+
+
+def _checked_name(given: str) -> str:
+    """A name to greet somebody by: one line, no link (a stranger may have typed it)."""
+    name = unicodedata.normalize("NFC", " ".join(given.split(" "))).strip()
+    check_header_text(name, field="name")
+    if len(name) > LONGEST_NAME:
+        raise InvalidInput("A name may have 100 characters at most.", field="name")
+    if "://" in name or "www." in name.lower() or "@" in name:
+        raise InvalidInput("A name may not hold a link or an address.", field="name")
+    return name

@@ -1,0 +1,220 @@
+"""Lists and their senders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from newsletter.core.addresses import parse_address
+from newsletter.core.database import Connection, Database
+from newsletter.core.errors import Conflict, DatabaseError, InvalidInput, NotFound
+from newsletter.core.i18n import languages
+from newsletter.delivery.message import check_header_text
+from newsletter.subscribing import store
+from newsletter.subscribing.store import ListRow
+
+_SLUG = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who mail comes from, and who answers for it."""
+
+    sender_id: int
+    name: str
+    from_address: str
+    reply_to: str | None
+    postal_address: str
+    contact: str
+    legal_notice: str | None
+
+    @property
+    def domain(self) -> str:
+        """Of the From address, as A-labels."""
+        return parse_address(self.from_address).domain
+
+
+@dataclass(frozen=True)
+class ListText:
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class MailingList:
+    """A newsletter that one can subscribe to."""
+
+    list_id: int
+    slug: str
+    public: bool
+    closed: bool
+    languages: tuple[str, ...]
+    time_zone: str
+    list_id_header: str
+    return_urls: tuple[str, ...]
+    sender: Sender
+    texts: dict[str, ListText] = field(hash=False)
+
+    def language(self, wanted: str) -> str:
+        """The wanted language where the list has it, else the list's first."""
+        return wanted if wanted in self.languages else self.languages[0]
+
+    def text(self, language: str) -> ListText:
+        return self.texts[self.language(language)]
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+
+def _list_from(row: ListRow) -> MailingList:
+    texts = zip(row.text_languages, row.names, row.descriptions, strict=True)
+    return MailingList(
+        list_id=row.list_id,
+        slug=row.slug,
+        public=row.visibility == "public",
+        closed=row.closed,
+        languages=tuple(row.languages),
+        time_zone=row.time_zone,
+        list_id_header=row.list_id_header,
+        return_urls=tuple(row.return_urls),
+        sender=Sender(
+            row.sender_id, row.sender_name, row.from_address, row.reply_to, row.postal_address, row.contact, row.legal_notice
+        ),
+        texts={language: ListText(name, description) for language, name, description in texts},
+    )
+
+
+async def all_lists(db: Connection) -> list[MailingList]:
+    return [_list_from(row) for row in await store.lists(db, slugs=None, list_ids=None)]
+
+
+async def lists_by_id(db: Connection, list_ids: Sequence[int]) -> list[MailingList]:
+    """In the order of their ids; those that do not exist are left out."""
+    return [_list_from(row) for row in await store.lists(db, slugs=None, list_ids=list_ids)]
+
+
+async def list_by_id(db: Connection, list_id: int) -> MailingList:
+    for found in await lists_by_id(db, [list_id]):
+        return found
+    raise NotFound("There is no such list.")
+
+
+async def list_by_slug(db: Connection, slug: str) -> MailingList:
+    """Raises `NotFound`."""
+    for row in await store.lists(db, slugs=[slug], list_ids=None):
+        return _list_from(row)
+    raise NotFound(f'There is no list "{slug[:64]}".')
+
+
+async def open_lists(db: Connection, slugs: Sequence[str] | None = None) -> list[MailingList]:
+    """Public lists that take sign-ups: all, or those named. Raises `NotFound` when one of the named does not."""
+    rows = await store.lists(db, slugs=None if slugs is None else list(slugs), list_ids=None)
+    found = [each for each in map(_list_from, rows) if each.public and not each.closed]
+    if slugs is not None and {each.slug for each in found} != set(slugs):
+        raise NotFound("There is no such list, or it takes no sign-ups.")
+    return found
+
+
+@dataclass(frozen=True)
+class NewSender:
+    """What an operator says of a sender."""
+
+    name: str
+    from_address: str
+    postal_address: str
+    contact: str
+    reply_to: str | None = None
+    legal_notice: str | None = None
+
+
+@dataclass(frozen=True)
+class NewList:
+    """What an operator says of a list; `texts` by language, the first is the default."""
+
+    slug: str
+    texts: dict[str, ListText]
+    time_zone: str = "UTC"
+    public: bool = True
+    return_urls: tuple[str, ...] = ()
+
+
+async def create_list(db: Database, new: NewList, sender: NewSender | str, *, base_host: str, now: datetime) -> MailingList:
+    """Create a list, with a new sender or the existing one of that name.
+
+    `base_host` goes into the List-Id (RFC 2919), which never changes afterwards. Raises `InvalidInput`, `Conflict`, `NotFound`.
+    """
+    _check_list(new)
+    async with db.transaction() as connection:
+        sender_id = await _sender(connection, sender, now)
+        try:
+            list_id = await store.add_list(
+                connection,
+                slug=new.slug,
+                sender_id=sender_id,
+                visibility="public" if new.public else "private",
+                languages=list(new.texts),
+                time_zone=new.time_zone,
+                list_id_header=f"{new.slug}.{base_host}".lower(),
+                return_urls=list(new.return_urls),
+                now=now,
+            )
+        except DatabaseError as error:
+            if error.sqlstate == "23505":
+                raise Conflict(f'A list "{new.slug}" exists already: choose another short name.') from None
+            raise
+        for language, text in new.texts.items():
+            await store.put_list_text(
+                connection, list_id=list_id, language=language, name=text.name, description=text.description
+            )
+        return await list_by_id(connection, list_id)
+
+
+async def _sender(db: Connection, sender: NewSender | str, now: datetime) -> int:
+    if isinstance(sender, str):
+        found = await store.find_sender(db, name=sender)
+        if found is None:
+            raise NotFound(f'There is no sender "{sender[:100]}".')
+        return found
+    name = check_header_text(sender.name.strip(), field="sender name")
+    if not name or not sender.postal_address.strip():
+        raise InvalidInput("A sender needs a name and a postal address: every mail has to say who sends it.", field="sender")
+    return await store.add_sender(
+        db,
+        name=name,
+        from_address=parse_address(sender.from_address).typed,
+        reply_to=parse_address(sender.reply_to).typed if sender.reply_to else None,
+        postal_address=" ".join(sender.postal_address.split()),
+        contact=parse_address(sender.contact).typed,
+        legal_notice=sender.legal_notice,
+        now=now,
+    )
+
+
+def _check_list(new: NewList) -> None:
+    if not _SLUG.match(new.slug):
+        raise InvalidInput("The short name may have lower-case letters, digits and hyphens, 63 at most.", field="slug")
+    if not new.texts:
+        raise InvalidInput("A list needs a name in one language at least.", field="name")
+    if unknown := [language for language in new.texts if language not in languages()]:
+        raise InvalidInput(f"{unknown[0]} is not spoken here; there are {', '.join(languages())}.", field="language")
+    if new.time_zone not in available_timezones():
+        raise InvalidInput("The time zone must be one such as Europe/Berlin.", field="time zone")
+    for text in new.texts.values():
+        if not check_header_text(text.name, field="name").strip() or len(text.name) > 100:
+            raise InvalidInput("A list's name has 1 to 100 characters.", field="name")
+    for url in new.return_urls:
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise InvalidInput("A page to return to must be a whole address such as https://example.org/thanks.", field="return")
+
+
+async def sizes(db: Connection) -> dict[int, dict[str, int]]:
+    """Readers per list and state."""
+    counted: dict[int, dict[str, int]] = {}
+    for row in await store.list_sizes(db):
+        counted.setdefault(row.list_id, {})[row.state] = row.count
+    return counted

@@ -1,0 +1,153 @@
+"""The single mails of this room: the confirmation mail, and "you are subscribed already".
+
+Bare on purpose: courts have read a logo, a slogan or a welcome in a confirmation mail as advertising without consent. The words are
+made in two steps. The *pattern* is the same for everybody who asks for the same lists in the same language, and is what is kept as
+evidence, once by content hash; its slots (times and links) are filled for each mail.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import textwrap
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import jinja2
+
+from newsletter.core.database import Connection
+from newsletter.core.i18n import long_time, translations
+from newsletter.core.resources import resource
+from newsletter.delivery.message import DateHeader, Header, Mailbox, MailboxHeader, TextHeader, TokenHeader, UrlHeader, compose
+from newsletter.delivery.session import Mail
+from newsletter.delivery.store import QueuedMail
+from newsletter.subscribing import store
+from newsletter.subscribing.links import Links
+from newsletter.subscribing.lists import MailingList, Sender, lists_by_id
+from newsletter.subscribing.rules import State
+
+WIDTH = 72
+
+_templates = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(resource("templates", "mail")),
+    autoescape=False,  # noqa: S701  plain text; the HTML twin is made from it, escaped
+    extensions=["jinja2.ext.i18n"],
+    undefined=jinja2.StrictUndefined,
+    keep_trailing_newline=True,
+)
+
+
+def pattern(kind: str, lists: Sequence[MailingList], language: str, *, privacy_url: str) -> str:
+    """The words of a mail about these lists, of one sender, with slots such as `{confirm_url}` left open."""
+    names = [each.text(language).name for each in lists]
+    template = _templates.get_template(f"{kind}.txt")
+    words = translations(language)
+    return template.render(
+        gettext=words.gettext,
+        ngettext=words.ngettext,
+        lists=", ".join(names),
+        quoted_lists=", ".join(f'"{name}"' for name in names),
+        sender=lists[0].sender,
+        privacy_url=privacy_url,
+    )
+
+
+def consent_wording(lists: Sequence[MailingList], language: str) -> str:
+    """The sentence beside the button of a sign-up form: what one agrees to by pressing it."""
+    names = ", ".join(each.text(language).name for each in lists)
+    return translations(language).gettext(
+        "By subscribing you agree that %(sender)s mails you %(lists)s. You can unsubscribe at any time."
+    ) % {"sender": lists[0].sender.name, "lists": names}
+
+
+def sender_headers(sender: Sender, recipient: str, *, subject: str, message_id: str, at: datetime) -> list[Header]:
+    """What every mail of ours begins with."""
+    headers: list[Header] = [
+        MailboxHeader("From", [Mailbox(sender.name, sender.from_address)]),
+        MailboxHeader("To", [Mailbox("", recipient)]),
+        TextHeader("Subject", subject),
+        DateHeader("Date", at),
+        TokenHeader("Message-ID", message_id),
+    ]
+    if sender.reply_to:
+        headers.insert(1, MailboxHeader("Reply-To", [Mailbox("", sender.reply_to)]))
+    return headers
+
+
+def unsubscribe_headers(url: str) -> list[Header]:
+    """RFC 2369 and RFC 8058: one address, and that it takes a POST."""
+    return [
+        UrlHeader("List-Unsubscribe", [url]),
+        TokenHeader("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+    ]
+
+
+class SubscriptionMails:
+    """Makes the mails that the outbox has in hand for this room."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+
+    async def compose(self, db: Connection, queued: QueuedMail, now: datetime) -> Mail | None:
+        """None when there is nobody to write to any more: the request was refused, has lapsed, was confirmed or erased."""
+        assert queued.subscriber_id is not None
+        rows = await store.mail_recipient(db, subscriber_id=queued.subscriber_id, list_ids=queued.list_ids)
+        wanted_state = State.PENDING if queued.kind == "confirm" else State.CONFIRMED
+        rows = [row for row in rows if row.state == wanted_state and (row.expires_at is None or row.expires_at > now)]
+        if not rows:
+            return None
+        lists = await lists_by_id(db, queued.list_ids)
+        return self._mail(queued, rows[0].address, queued.subscriber_id, lists, now)
+
+    def _mail(self, queued: QueuedMail, address: str, subscriber_id: UUID, lists: Sequence[MailingList], now: datetime) -> Mail:
+        sender, zone = lists[0].sender, lists[0].zone
+        slots = {"asked_at": long_time(queued.created_at.astimezone(zone), queued.language)}
+        if queued.kind == "confirm":
+            assert queued.about is not None
+            slots["confirm_url"] = self._links.confirm(subscriber_id, queued.about)
+            slots["refuse_url"] = f"{slots['confirm_url']}/refuse"
+            slots["until"] = long_time(queued.expires_at.astimezone(zone), queued.language)
+        else:
+            slots["unsubscribe_url"] = self._links.unsubscribe(subscriber_id, lists[0].list_id)
+        subject, body = _filled(pattern(queued.kind, lists, queued.language, privacy_url=self._links.privacy), slots)
+        headers = sender_headers(
+            sender, address, subject=subject, message_id=f"<{queued.message_id}@{sender.domain}>", at=now.astimezone(zone)
+        )
+        headers.append(TokenHeader("Auto-Submitted", "auto-generated"))
+        if "unsubscribe_url" in slots:
+            headers += unsubscribe_headers(slots["unsubscribe_url"])
+        composed = compose(headers, text=_wrapped(body), html=_html(subject, body), boundary=queued.message_id.hex)
+        return Mail(sender.from_address, address, composed.data, composed.needs_smtputf8)
+
+
+def _filled(words: str, slots: dict[str, str]) -> tuple[str, str]:
+    """Subject and body."""
+    head, _, body = words.partition("\n\n")
+    for slot, value in slots.items():
+        body = body.replace(f"{{{slot}}}", value)
+    return " ".join(head.removeprefix("Subject: ").split()), body.strip("\n") + "\n"
+
+
+def _wrapped(body: str) -> str:
+    """Paragraphs at most 72 columns wide; a line that is a link stays whole."""
+    return "\n".join(
+        textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False) if line else "" for line in body.split("\n")
+    )
+
+
+def _html(subject: str, body: str) -> str:
+    """The bare twin: the same words, links alive, nothing else."""
+    paragraphs = "\n".join(f"<p>{_linked(paragraph)}</p>" for paragraph in body.strip().split("\n\n"))
+    return (
+        '<!doctype html>\n<html><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{html.escape(subject)}</title></head>\n"
+        f'<body style="font:16px/1.5 sans-serif;max-width:36em;overflow-wrap:break-word">\n{paragraphs}\n</body></html>\n'
+    )
+
+
+def _linked(paragraph: str) -> str:
+    escaped = html.escape(paragraph).replace("\n", "<br>\n")
+    return re.sub(r"https?://[^\s<]+", lambda match: f'<a href="{match[0]}">{match[0]}</a>', escaped)

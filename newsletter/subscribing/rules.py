@@ -1,0 +1,90 @@
+"""States, deadlines and decisions of a subscription. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+UNDO_WITHIN = timedelta(hours=1)
+"""How long an unsubscribe can be taken back, once."""
+
+REQUEST_LIVES = timedelta(hours=24)
+"""How long a sign-up request waits for a worker before it is forgotten."""
+
+ERASE_AT_THE_LATEST = timedelta(days=28)
+"""After the last unsubscribe, whatever else is pending: the longest that always lies within a month."""
+
+HITS_KEPT = timedelta(days=30)
+"""How long the counters against abuse remember."""
+
+MAIL_LIMITS: tuple[tuple[timedelta, int], ...] = (
+    (timedelta(minutes=10), 1),
+    (timedelta(days=1), 3),
+    (timedelta(days=30), 5),
+)
+"""Mails about sign-ups to one address while it is unconfirmed, over all lists, rolling."""
+
+LONGEST_NAME = 100
+
+
+class State(StrEnum):
+    """Of a subscription that has a row."""
+
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    UNSUBSCRIBED = "unsubscribed"
+
+
+class Via(StrEnum):
+    """How somebody unsubscribed."""
+
+    LINK = "link"
+    ONE_CLICK = "one-click"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Send a confirmation mail about these lists."""
+
+    list_ids: list[int]
+
+
+@dataclass(frozen=True)
+class SayAlready:
+    """Send a mail that says: you are subscribed already."""
+
+    list_ids: list[int]
+
+
+@dataclass(frozen=True)
+class StaySilent:
+    """Send nothing."""
+
+    why: Literal["suppressed", "limited"]
+
+
+Decision = Ask | SayAlready | StaySilent
+
+
+def decide(
+    list_ids: Sequence[int], states: Mapping[int, State], *, may_ask: bool, mailed_at: Sequence[datetime], now: datetime
+) -> Decision:
+    """What a sign-up calls for. `mailed_at`: when this address was mailed about sign-ups in the last 30 days.
+
+    A second sign-up never un-confirms; one that had unsubscribed confirms anew.
+    """
+    if not may_ask:
+        return StaySilent("suppressed")
+    if is_limited(mailed_at, now):
+        return StaySilent("limited")
+    open_lists = [list_id for list_id in list_ids if states.get(list_id) is not State.CONFIRMED]
+    return Ask(open_lists) if open_lists else SayAlready(list(list_ids))
+
+
+def is_limited(mailed_at: Sequence[datetime], now: datetime) -> bool:
+    """Whether one more mail would be one too many in any of the rolling windows."""
+    return any(sum(moment > now - window for moment in mailed_at) >= most for window, most in MAIL_LIMITS)

@@ -1,0 +1,352 @@
+"""Signatures of the statements in `sql/queries/subscribing.sql`, which says what each is for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from newsletter.core.database import Connection
+from newsletter.core.promises import Kept
+from newsletter.core.queries import Queries
+
+_sql = Queries("subscribing")
+
+
+@dataclass(frozen=True)
+class ListRow:
+    """A list with its sender and all of its texts, language by language in parallel arrays."""
+
+    list_id: int
+    slug: str
+    visibility: str
+    languages: list[str]
+    time_zone: str
+    list_id_header: str
+    return_urls: list[str]
+    closed: bool
+    sender_id: int
+    sender_name: str
+    from_address: str
+    reply_to: str | None
+    postal_address: str
+    contact: str
+    legal_notice: str | None
+    text_languages: list[str]
+    names: list[str]
+    descriptions: list[str]
+
+
+@dataclass(frozen=True)
+class ListSize:
+    list_id: int
+    state: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Request:
+    request_id: int
+    address: str
+    name: str
+    language: str
+    list_ids: list[int]
+    form: str
+    wording_hash: bytes
+    network: str | None
+    agent: str
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class Person:
+    subscriber_id: UUID
+    address: str
+    name: str
+    language: str
+    left_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Subscription:
+    list_id: int
+    state: str
+    language: str
+    requested_at: datetime
+    expires_at: datetime | None
+    confirmed_at: datetime | None
+    unsubscribed_at: datetime | None
+    undo_id: UUID | None
+    undo_until: datetime | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One list that a confirmation mail asked about; `state` is None when that request is gone."""
+
+    list_id: int
+    requested_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+    state: str | None
+    language: str | None
+
+
+@dataclass(frozen=True)
+class Lapsed:
+    list_id: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Left:
+    subscriber_id: UUID
+    left_at: datetime
+
+
+@dataclass(frozen=True)
+class Recipient:
+    address: str
+    language: str
+    list_id: int
+    state: str
+    expires_at: datetime | None
+
+
+@_sql.statement
+async def add_sender(
+    db: Connection,
+    *,
+    name: str,
+    from_address: str,
+    reply_to: str | None,
+    postal_address: str,
+    contact: str,
+    legal_notice: str | None,
+    now: datetime,
+) -> int: ...
+
+
+@_sql.statement
+async def add_list(
+    db: Connection,
+    *,
+    slug: str,
+    sender_id: int,
+    visibility: str,
+    languages: Sequence[str],
+    time_zone: str,
+    list_id_header: str,
+    return_urls: Sequence[str],
+    now: datetime,
+) -> int: ...
+
+
+@_sql.statement
+async def put_list_text(db: Connection, *, list_id: int, language: str, name: str, description: str) -> None: ...
+
+
+@_sql.statement
+async def find_sender(db: Connection, *, name: str) -> int | None: ...
+
+
+@_sql.statement
+async def lists(
+    db: Connection, *, slugs: Sequence[str] | None, list_ids: Sequence[int] | None
+) -> list[ListRow]: ...
+
+
+@_sql.statement
+async def list_sizes(db: Connection) -> list[ListSize]: ...
+
+
+@_sql.statement
+async def count_hits(db: Connection, *, code: bytes, kind: str, since: datetime) -> int: ...
+
+
+@_sql.statement
+async def insert_request(
+    db: Connection,
+    *,
+    address: str,
+    name: str,
+    language: str,
+    list_ids: Sequence[int],
+    form: str,
+    wording_hash: bytes,
+    network: str | None,
+    agent: str,
+    network_code: bytes | None,
+    now: datetime,
+    expires_at: datetime,
+    hit_expires_at: datetime,
+) -> None: ...
+
+
+@_sql.statement
+async def take_request(db: Connection, *, now: datetime) -> Request | None: ...
+
+
+@_sql.statement
+async def postpone_request(db: Connection, *, request_id: int, not_before: datetime) -> None: ...
+
+
+@_sql.statement
+async def expire_requests(db: Connection, *, now: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def mail_hits(db: Connection, *, code: bytes, since: datetime) -> list[datetime]: ...
+
+
+@_sql.statement
+async def add_mail_hit(db: Connection, *, code: bytes, now: datetime, expires_at: datetime) -> None: ...
+
+
+@_sql.statement
+async def clear_mail_hits(db: Connection, *, code: bytes) -> None: ...
+
+
+@_sql.statement
+async def expire_hits(db: Connection, *, now: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def lock_subscriber(db: Connection, *, subscriber_id: UUID) -> Person | None: ...
+
+
+@_sql.statement
+async def lock_subscribers(db: Connection, *, subscriber_ids: Sequence[UUID]) -> list[UUID]: ...
+
+
+@_sql.statement
+async def subscriptions_of(db: Connection, *, subscriber_id: UUID) -> list[Subscription]: ...
+
+
+@_sql.statement
+async def add_subscriber(
+    db: Connection, *, subscriber_id: UUID, address: str, domain: str, name: str, language: str, now: datetime
+) -> None: ...
+
+
+@_sql.statement
+async def put_pending(
+    db: Connection,
+    *,
+    subscriber_id: UUID,
+    list_ids: Sequence[int],
+    language: str,
+    requested_at: datetime,
+    expires_at: datetime,
+) -> None: ...
+
+
+@_sql.statement
+async def add_confirmation(
+    db: Connection,
+    *,
+    subscriber_id: UUID,
+    confirmation_id: UUID,
+    list_ids: Sequence[int],
+    requested_at: datetime,
+    expires_at: datetime,
+) -> None: ...
+
+
+@_sql.statement
+async def confirmation(db: Connection, *, subscriber_id: UUID, confirmation_id: UUID) -> list[Asked]: ...
+
+
+@_sql.statement
+async def confirm_pending(
+    db: Connection, *, subscriber_id: UUID, list_ids: Sequence[int], now: datetime
+) -> list[int]: ...
+
+
+@_sql.statement
+async def use_confirmation(db: Connection, *, subscriber_id: UUID, confirmation_id: UUID, now: datetime) -> None: ...
+
+
+@_sql.statement
+async def stay(db: Connection, *, subscriber_id: UUID) -> None: ...
+
+
+@_sql.statement
+async def leave(db: Connection, *, subscriber_id: UUID, now: datetime) -> bool: ...
+
+
+@_sql.statement
+async def drop_confirmations(db: Connection, *, subscriber_id: UUID, list_ids: Sequence[int]) -> None: ...
+
+
+@_sql.statement
+async def drop_refused(db: Connection, *, subscriber_id: UUID, list_ids: Sequence[int]) -> None: ...
+
+
+@_sql.statement
+async def unsubscribe(
+    db: Connection,
+    *,
+    subscriber_id: UUID,
+    list_id: int,
+    via: str,
+    undo_id: UUID,
+    undo_until: datetime,
+    now: datetime,
+) -> bool: ...
+
+
+@_sql.statement
+async def undo_unsubscribe(
+    db: Connection, *, subscriber_id: UUID, list_id: int, undo_id: UUID, now: datetime
+) -> bool: ...
+
+
+@_sql.statement
+async def count_day(
+    db: Connection,
+    *,
+    list_ids: Sequence[int],
+    day: date,
+    asked: int,
+    confirmed: int,
+    refused: int,
+    lapsed: int,
+    unsubscribed: int,
+    erased: int,
+) -> None: ...
+
+
+@_sql.statement
+async def due_lapsed(db: Connection, *, now: datetime, size: int) -> list[UUID]: ...
+
+
+@_sql.statement
+async def lapse(db: Connection, *, subscriber_ids: Sequence[UUID], now: datetime) -> list[Lapsed]: ...
+
+
+@_sql.statement
+async def without_subscription(db: Connection, *, subscriber_ids: Sequence[UUID]) -> list[UUID]: ...
+
+
+@_sql.statement
+async def due_left(
+    db: Connection, *, left_before: datetime, at_the_latest: datetime, now: datetime, size: int
+) -> list[Left]: ...
+
+
+@_sql.statement
+async def still_left(db: Connection, *, subscriber_ids: Sequence[UUID], left_before: datetime) -> list[UUID]: ...
+
+
+@_sql.statement
+async def lists_of(db: Connection, *, subscriber_ids: Sequence[UUID]) -> list[int]: ...
+
+
+@_sql.statement
+async def delete_subscribers(db: Connection, *, subscriber_ids: Sequence[UUID]) -> None: ...
+
+
+@_sql.statement
+async def mail_recipient(db: Connection, *, subscriber_id: UUID, list_ids: Sequence[int]) -> list[Recipient]: ...

@@ -1,0 +1,19 @@
+-- The schedule. APScheduler only ticks; what has run and what is due stands here, so that any number of workers may tick.
+
+-- name: add_job
+-- Known from now on, due at once.
+insert into job (name, next_run_at) values (:name, :now) on conflict do nothing;
+
+-- name: claim_job
+-- True for exactly one of those who ask, as long as its lease lasts.
+update job set lease_until = :lease_until, leased_by = :worker, epoch = epoch + 1, last_started = :now
+where name = :name and next_run_at <= :now and (lease_until is null or lease_until < :now)
+returning epoch;
+
+-- name: finish_job
+-- Guarded by the epoch: a worker whose lease ran out does not move the next run.
+update job set lease_until = null, leased_by = null, last_finished = :now, next_run_at = :next_run_at, last_error = :error
+where name = :name and epoch = :epoch;
+
+-- name: job_states
+select name, next_run_at, last_started, last_finished, last_error from job order by name;

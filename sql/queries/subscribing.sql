@@ -1,0 +1,246 @@
+-- Lists, senders, sign-up requests, subscribers, subscriptions, confirmations, limits.
+
+-- name: add_sender
+-- Who a list's mail comes from.
+insert into sender (name, from_address, reply_to, postal_address, contact, legal_notice, created_at)
+values (:name, :from_address, :reply_to, :postal_address, :contact, :legal_notice, :now)
+returning sender_id;
+
+-- name: add_list
+-- The List-Id is fixed here, once.
+insert into list (slug, sender_id, visibility, languages, time_zone, list_id_header, return_urls, created_at)
+values (:slug, :sender_id, :visibility, :languages, :time_zone, :list_id_header, :return_urls, :now)
+returning list_id;
+
+-- name: put_list_text
+-- What a list calls itself in one language.
+insert into list_text (list_id, language, name, description) values (:list_id, :language, :name, :description)
+on conflict (list_id, language) do update set name = excluded.name, description = excluded.description;
+
+-- name: find_sender
+-- By its name, for the command line.
+select sender_id from sender where name = :name order by sender_id limit 1;
+
+-- name: lists
+-- All lists with their sender and texts; there are few of them. Closed ones only when asked for.
+select l.list_id, l.slug, l.visibility, l.languages, l.time_zone, l.list_id_header, l.return_urls, l.closed_at is not null as closed,
+       s.sender_id, s.name as sender_name, s.from_address, s.reply_to, s.postal_address, s.contact, s.legal_notice,
+       array(select t.language from list_text t where t.list_id = l.list_id order by t.language) as text_languages,
+       array(select t.name from list_text t where t.list_id = l.list_id order by t.language) as names,
+       array(select t.description from list_text t where t.list_id = l.list_id order by t.language) as descriptions
+from list l join sender s using (sender_id)
+where (:slugs::text[] is null or l.slug = any(:slugs::text[])) and (:list_ids::integer[] is null or l.list_id = any(:list_ids::integer[]))
+order by l.list_id;
+
+-- name: list_sizes
+-- Readers per list and state.
+select list_id, state, count(*)::bigint as count from subscription group by list_id, state;
+
+-- name: count_hits
+-- How often a code was counted since then.
+select count(*)::integer from limit_hit where code = :code and kind = :kind and occurred_at > :since;
+
+-- name: insert_request
+-- What a form handed in, unconditionally, with its hit on the network's counter and a hint to the workers: one statement, the
+-- same whatever the address's state.
+with request as (
+  insert into signup_request (address, name, language, list_ids, form, wording_hash, network, agent, received_at, expires_at,
+                              not_before)
+  values (:address, :name, :language, :list_ids, :form, :wording_hash, :network::inet, :agent, :now, :expires_at, :now)
+), hit as (
+  insert into limit_hit (code, kind, occurred_at, expires_at)
+  select :network_code, 'network', :now, :hit_expires_at where :network_code::bytea is not null
+)
+select pg_notify('newsletter_work', '');
+
+-- name: take_request
+-- One request, for good if the transaction commits. SKIP LOCKED: this queue is small and stays on one server.
+delete from signup_request where request_id = (
+  select request_id from signup_request where not_before <= :now and expires_at > :now
+  order by request_id limit 1 for update skip locked
+)
+returning request_id, address, name, language, list_ids, form, wording_hash, host(network) as network, agent, received_at;
+
+-- name: postpone_request
+-- Something went wrong with it: others first.
+update signup_request set attempts = attempts + 1, not_before = :not_before where request_id = :request_id;
+
+-- name: expire_requests
+-- Never decided on in time, because no worker ran.
+with due as (select request_id from signup_request where expires_at <= :now order by expires_at limit :size),
+     gone as (delete from signup_request r using due where r.request_id = due.request_id returning r.expires_at)
+select count(*)::integer as removed, min(expires_at) as oldest from gone;
+
+-- name: mail_hits
+-- When this address was mailed about sign-ups lately, newest first.
+select occurred_at from limit_hit where code = :code and kind = 'mail' and occurred_at > :since order by occurred_at desc;
+
+-- name: add_mail_hit
+insert into limit_hit (code, kind, occurred_at, expires_at) values (:code, 'mail', :now, :expires_at);
+
+-- name: clear_mail_hits
+-- The limits on confirmation mails hold while somebody is unconfirmed.
+delete from limit_hit where code = :code and kind = 'mail';
+
+-- name: expire_hits
+with due as (select ctid from limit_hit where expires_at <= :now order by expires_at limit :size),
+     gone as (delete from limit_hit h using due where h.ctid = due.ctid returning h.expires_at)
+select count(*)::integer as removed, min(expires_at) as oldest from gone;
+
+-- name: lock_subscriber
+-- Everything that changes one person's state takes this lock first, so that two changes follow one another.
+select subscriber_id, address, name, language, left_at from subscriber where subscriber_id = :subscriber_id for update;
+
+-- name: lock_subscribers
+-- The same for many, in one order, so that two sweeps cannot wait for each other.
+select subscriber_id from subscriber where subscriber_id = any(:subscriber_ids::uuid[]) order by subscriber_id for update;
+
+-- name: subscriptions_of
+-- All of one person's.
+select list_id, state, language, requested_at, expires_at, confirmed_at, unsubscribed_at, undo_id, undo_until
+from subscription where subscriber_id = :subscriber_id;
+
+-- name: add_subscriber
+-- The address stays as it was first typed. Name and language are those of the latest request until something is confirmed.
+insert into subscriber as p (subscriber_id, address, domain, name, language, created_at)
+values (:subscriber_id, :address, :domain, :name, :language, :now)
+on conflict (subscriber_id) do update set name = excluded.name, language = excluded.language
+where not exists (
+  select from subscription s where s.subscriber_id = p.subscriber_id and s.confirmed_at is not null
+);
+
+-- name: put_pending
+-- Asked for (again). Never touches what is confirmed.
+insert into subscription as s (subscriber_id, list_id, state, language, requested_at, expires_at)
+select :subscriber_id, list_id, 'pending', :language, :requested_at, :expires_at from unnest(:list_ids::integer[]) as asked(list_id)
+on conflict (subscriber_id, list_id) do update
+set state = 'pending', language = excluded.language, requested_at = excluded.requested_at, expires_at = excluded.expires_at,
+    undo_id = null, undo_until = null
+where s.state <> 'confirmed';
+
+-- name: add_confirmation
+-- What one mail asks about.
+insert into confirmation (subscriber_id, confirmation_id, list_id, requested_at, expires_at)
+select :subscriber_id, :confirmation_id, list_id, :requested_at, :expires_at from unnest(:list_ids::integer[]) as asked(list_id);
+
+-- name: confirmation
+-- What the mail asked about, and where each of it stands.
+select c.list_id, c.requested_at, c.expires_at, c.used_at, s.state, s.language
+from confirmation c left join subscription s using (subscriber_id, list_id)
+where c.subscriber_id = :subscriber_id and c.confirmation_id = :confirmation_id
+order by c.list_id;
+
+-- name: confirm_pending
+-- The guard on state and time is the promise: to the second, whatever ran before.
+update subscription set state = 'confirmed', confirmed_at = :now, expires_at = null, unsubscribed_at = null, unsubscribed_via = null
+where subscriber_id = :subscriber_id and list_id = any(:list_ids::integer[]) and state = 'pending'
+returning list_id;
+
+-- name: use_confirmation
+update confirmation set used_at = :now where subscriber_id = :subscriber_id and confirmation_id = :confirmation_id;
+
+-- name: stay
+-- The clock towards deletion stops.
+update subscriber set left_at = null where subscriber_id = :subscriber_id;
+
+-- name: leave
+-- The clock towards deletion starts when no confirmed subscription is left; an earlier start stays.
+update subscriber p set left_at = coalesce(left_at, :now)
+where subscriber_id = :subscriber_id
+  and not exists (select from subscription s where s.subscriber_id = p.subscriber_id and s.state = 'confirmed')
+returning true;
+
+-- name: drop_confirmations
+-- Links that ask about these lists die with refusing and with leaving.
+delete from confirmation c
+where c.subscriber_id = :subscriber_id and c.confirmation_id in (
+  select confirmation_id from confirmation where subscriber_id = :subscriber_id and list_id = any(:list_ids::integer[]));
+
+-- name: drop_refused
+-- Who refuses did not ask, not for what was confirmed by this link either; who had unsubscribed before is unsubscribed again.
+with gone as (
+  delete from subscription where subscriber_id = :subscriber_id and list_id = any(:list_ids::integer[])
+    and state <> 'unsubscribed' and unsubscribed_at is null
+)
+update subscription set state = 'unsubscribed', expires_at = null
+where subscriber_id = :subscriber_id and list_id = any(:list_ids::integer[]) and state = 'pending' and unsubscribed_at is not null;
+
+-- name: unsubscribe
+-- False when there was nothing to unsubscribe from.
+update subscription set state = 'unsubscribed', expires_at = null, unsubscribed_at = :now, unsubscribed_via = :via,
+       undo_id = :undo_id, undo_until = :undo_until
+where subscriber_id = :subscriber_id and list_id = :list_id and state <> 'unsubscribed'
+returning true;
+
+-- name: undo_unsubscribe
+-- Once, and within its hour.
+update subscription set state = 'confirmed', unsubscribed_at = null, unsubscribed_via = null, undo_id = null, undo_until = null
+where subscriber_id = :subscriber_id and list_id = :list_id and state = 'unsubscribed' and undo_id = :undo_id
+  and undo_until > :now and confirmed_at is not null
+returning true;
+
+-- name: count_day
+-- Depersonalised growth.
+insert into list_day as d (list_id, day, asked, confirmed, refused, lapsed, unsubscribed, erased)
+select list_id, :day, :asked * n, :confirmed * n, :refused * n, :lapsed * n, :unsubscribed * n, :erased * n
+from (select list_id, count(*) as n from unnest(:list_ids::integer[]) as counted(list_id) group by list_id order by list_id) lists
+on conflict (list_id, day) do update
+set asked = d.asked + excluded.asked, confirmed = d.confirmed + excluded.confirmed, refused = d.refused + excluded.refused,
+    lapsed = d.lapsed + excluded.lapsed, unsubscribed = d.unsubscribed + excluded.unsubscribed,
+    erased = d.erased + excluded.erased;
+
+-- name: due_lapsed
+-- People with a request whose time is over.
+select distinct subscriber_id from (
+  select subscriber_id from subscription where state = 'pending' and expires_at <= :now order by expires_at limit :size
+) due;
+
+-- name: lapse
+-- Who had unsubscribed before is unsubscribed again; for the others the request goes.
+with due as (
+  select subscriber_id, list_id, expires_at from subscription
+  where subscriber_id = any(:subscriber_ids::uuid[]) and state = 'pending' and expires_at <= :now
+), back as (
+  update subscription s set state = 'unsubscribed', expires_at = null from due
+  where (s.subscriber_id, s.list_id) = (due.subscriber_id, due.list_id) and s.unsubscribed_at is not null
+), gone as (
+  delete from subscription s using due
+  where (s.subscriber_id, s.list_id) = (due.subscriber_id, due.list_id) and s.unsubscribed_at is null
+), links as (
+  delete from confirmation
+  where subscriber_id = any(:subscriber_ids::uuid[]) and used_at is null and expires_at <= :now
+)
+select list_id, expires_at from due;
+
+-- name: without_subscription
+-- People who are here for nothing.
+select p.subscriber_id from subscriber p
+where p.subscriber_id = any(:subscriber_ids::uuid[])
+  and not exists (select from subscription s where s.subscriber_id = p.subscriber_id);
+
+-- name: due_left
+-- People whose last confirmed subscription ended long enough ago. A request that is pending puts it off, but not past the
+-- longest time that the promise allows.
+select subscriber_id, left_at from subscriber p
+where left_at <= :left_before
+  and (left_at <= :at_the_latest or not exists (
+    select from subscription s where s.subscriber_id = p.subscriber_id and s.state = 'pending' and s.expires_at > :now))
+order by left_at limit :size;
+
+-- name: still_left
+-- After the lock: has nobody come back meanwhile?
+select subscriber_id from subscriber where subscriber_id = any(:subscriber_ids::uuid[]) and left_at <= :left_before;
+
+-- name: lists_of
+-- Which lists these people had confirmed, for the day's count.
+select list_id from subscription where subscriber_id = any(:subscriber_ids::uuid[]) and confirmed_at is not null;
+
+-- name: delete_subscribers
+-- The sweep: every other subject table that names a living person hangs on this one.
+delete from subscriber where subscriber_id = any(:subscriber_ids::uuid[]);
+
+-- name: mail_recipient
+-- Where a single mail goes, read at the last moment.
+select p.address, p.language, s.list_id, s.state, s.expires_at
+from subscriber p join subscription s using (subscriber_id)
+where p.subscriber_id = :subscriber_id and s.list_id = any(:list_ids::integer[]);
