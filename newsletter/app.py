@@ -1,0 +1,152 @@
+"""Composition root: the only place where parts are wired together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from urllib.parse import urlsplit
+
+from newsletter.campaigns.service import Campaigns
+from newsletter.consent import promises as consent_promises
+from newsletter.consent.service import Ledger
+from newsletter.core.clock import Clock, DatabaseClock
+from newsletter.core.database import Database
+from newsletter.core.errors import DatabaseUnavailable
+from newsletter.core.keys import Keyring
+from newsletter.core.tokens import Tokens
+from newsletter.delivery.outbox import Outbox
+from newsletter.delivery.session import Courier
+from newsletter.jobs.schedule import Schedule, retention_jobs
+from newsletter.jobs.worker import Worker
+from newsletter.operators import promises as operators_promises
+from newsletter.operators.service import Operators, audit
+from newsletter.privacy import promises as privacy_promises
+from newsletter.privacy.service import Retention
+from newsletter.settings import Settings
+from newsletter.subscribing import promises as subscribing_promises
+from newsletter.subscribing.confirming import Confirming
+from newsletter.subscribing.joining import Joining, JoiningConfig
+from newsletter.subscribing.leaving import Leaving
+from newsletter.subscribing.links import Links
+from newsletter.subscribing.mails import SubscriptionMails
+from newsletter.web.services import Services
+
+CLOCK_EVERY = 60.0
+"""Seconds between two looks at the database's clock."""
+
+
+@dataclass(frozen=True)
+class House:
+    """Every part, made from settings, a database, its keys and a clock; each is made once, when it is first asked for."""
+
+    settings: Settings
+    db: Database
+    keyring: Keyring
+    clock: Clock
+
+    async def follow_clock(self) -> None:
+        """Keep the clock on the database's time, until cancelled."""
+        while isinstance(self.clock, DatabaseClock):
+            with contextlib.suppress(DatabaseUnavailable):
+                await self.clock.refresh(self.db)
+            await asyncio.sleep(CLOCK_EVERY)
+
+    @property
+    def host(self) -> str:
+        """The host that people see in our links."""
+        return urlsplit(self.settings.base_url).hostname or "localhost"
+
+    @cached_property
+    def links(self) -> Links:
+        return Links(Tokens(self.keyring), self.settings.base_url)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(origin_for=timedelta(days=self.settings.origin_days))
+
+    @cached_property
+    def joining(self) -> Joining:
+        return Joining(
+            self.db,
+            self.keyring,
+            self.ledger,
+            JoiningConfig(
+                confirm_within=self.settings.confirm_within,
+                signups_per_network_hour=self.settings.signups_per_network_hour,
+                privacy_url=self.links.privacy,
+                dns_check=self.settings.dns_check,
+                dns_timeout=self.settings.dns_timeout,
+            ),
+        )
+
+    @cached_property
+    def confirming(self) -> Confirming:
+        return Confirming(self.db, self.keyring, self.ledger, self.links)
+
+    @cached_property
+    def leaving(self) -> Leaving:
+        return Leaving(self.db, self.ledger, self.links, erase_after=self.settings.erase_left_after)
+
+    @cached_property
+    def retention(self) -> Retention:
+        return Retention(
+            self.db,
+            [
+                *subscribing_promises.promises(
+                    confirm_hours=self.settings.confirm_hours, erase_left_days=self.settings.erase_left_days
+                ),
+                *consent_promises.promises(origin_days=self.settings.origin_days),
+                *operators_promises.promises(log_days=self.settings.log_days),
+                *privacy_promises.promises(log_days=self.settings.log_days),
+            ],
+        )
+
+    @cached_property
+    def operators(self) -> Operators:
+        return Operators(self.db)
+
+    @cached_property
+    def campaigns(self) -> Campaigns:
+        return Campaigns(self.db, self.links, self.courier(), audit, erase_left_days=self.settings.erase_left_days)
+
+    def courier(self) -> Courier:
+        """A new one: single mails and campaigns each have connections of their own, so that neither waits for the other."""
+        return Courier(self.settings.relays, connections=self.settings.smtp_connections, timeout=self.settings.smtp_timeout)
+
+    def outbox(self) -> Outbox:
+        return Outbox(self.db, self.clock, self.courier(), SubscriptionMails(self.links).compose)
+
+    def worker(self) -> Worker:
+        name = f"{platform.node()}:{os.getpid()}"
+        return Worker(
+            db=self.db,
+            clock=self.clock,
+            name=name,
+            joining=self.joining,
+            outbox=self.outbox(),
+            schedule=Schedule(self.db, retention_jobs(self.retention), worker=name),
+            campaigns=self.campaigns,
+            courier=self.courier(),
+            chunk=self.settings.chunk,
+        )
+
+    def services(self) -> Services:
+        return Services(
+            db=self.db,
+            clock=self.clock,
+            links=self.links,
+            joining=self.joining,
+            confirming=self.confirming,
+            leaving=self.leaving,
+            retention=self.retention,
+            operators=self.operators,
+            campaigns=self.campaigns,
+            trusted_proxies=self.settings.trusted_proxies,
+            confirm_hours=self.settings.confirm_hours,
+            erase_left_days=self.settings.erase_left_days,
+        )

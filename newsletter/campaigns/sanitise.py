@@ -1,0 +1,177 @@
+"""HTML for a mail from HTML that anybody may have written: allow-lists, styles written into the tags, limits.
+
+Only elements, attributes and styles of an allow-list come through, links are http, https or mailto, nothing is loaded while we
+work, and nothing that would take minutes, or more stack than there is, is begun.
+"""
+
+from __future__ import annotations
+
+import re
+
+import css_inline
+import nh3
+
+from newsletter.core.errors import InvalidContent
+
+MAX_DEPTH = 200
+"""Elements inside one another. css-inline recurses: measured, some ten thousand of them end the process."""
+MAX_ELEMENTS = 10_000
+"""Elements in all: a hundred times what a long letter has, and still the work of a second or two."""
+MAX_STYLING = 1_000_000
+"""Declarations in style sheets times elements that they may apply to: what inlining costs in time."""
+
+VOID = frozenset({"br", "col", "hr", "img", "wbr"})
+"""The elements we let through that have no end tag."""
+_SCHEMES = {"http", "https", "mailto"}
+
+
+def _words(text: str) -> set[str]:
+    return set(text.split())
+
+
+_ELEMENTS = _words("""
+    a abbr b bdi bdo big blockquote br caption center cite code col colgroup dd del dfn div dl dt em figcaption figure font
+    h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark ol p pre q s samp section small span strike strong sub sup table tbody td tfoot
+    th thead tr tt u ul var wbr
+""")
+_DROPPED_WHOLE = _words("""
+    script style title textarea noscript noembed noframes iframe object embed applet svg math template select button audio video
+    canvas
+""")
+_CELL = _words("valign bgcolor width height colspan rowspan scope nowrap")
+_ATTRIBUTES = {
+    "*": _words("style dir lang title align role aria-label aria-hidden"),
+    "a": {"href"},
+    "img": _words("src alt width height border"),
+    "table": _words("width height cellpadding cellspacing border bgcolor"),
+    "td": _CELL,
+    "th": _CELL,
+    "tr": _words("valign bgcolor"),
+    "col": _words("span width"),
+    "colgroup": _words("span width"),
+    "font": _words("color face size"),
+    "ol": _words("start type"),
+    "li": {"value"},
+}
+_SIDES = ("top", "right", "bottom", "left")
+_PROPERTIES = {
+    *_words("""
+        background background-color border border-collapse border-radius border-spacing clear color direction display float font
+        font-family font-size font-style font-variant font-weight height letter-spacing line-height list-style list-style-type
+        margin max-height max-width min-height min-width overflow-wrap padding table-layout text-align text-decoration
+        text-indent text-transform vertical-align white-space width word-break word-spacing word-wrap
+    """),
+    *(f"{box}-{side}" for box in ("margin", "padding", "border") for side in _SIDES),
+    *(f"border-{what}" for what in ("color", "style", "width")),
+    *(f"border-{side}-{what}" for side in _SIDES for what in ("color", "style", "width")),
+}
+# A style may load nothing, run nothing, hide behind an escape, or pull what follows it (our footer) over or under itself.
+_BAD_STYLE = re.compile(r"url|image|expression|\\|@|/\*|[<>{}]|calc|margin[a-z-]*\s*:[^;]*-\s*[0-9.]", re.IGNORECASE)
+
+_BASE = """
+p { margin: 0 0 16px }
+h1 { margin: 0 0 16px; font: 600 26px/1.2 Georgia, serif }
+h2 { margin: 28px 0 12px; font: 600 20px/1.3 Georgia, serif }
+h3, h4, h5, h6 { margin: 24px 0 8px; font-size: 16px; line-height: 1.4; font-weight: 600 }
+a { color: #0b5d63 }
+a.button { display: inline-block; margin: 8px 0; padding: 12px 20px; background: #0b5d63; color: #ffffff; font-weight: 600;
+  text-decoration: none; border-radius: 8px }
+ul, ol { margin: 0 0 16px; padding: 0 24px }
+li { margin: 0 0 6px }
+blockquote { margin: 0 0 16px; padding: 2px 16px; border: 0 solid #b9c4c6; border-END-width: 3px }
+blockquote p { margin: 8px 0 }
+code, pre { font-family: Menlo, Consolas, monospace; font-size: 14px }
+pre { margin: 0 0 16px; padding: 12px 14px; background: #f2f0ea; border-radius: 8px; white-space: pre-wrap;
+  word-wrap: break-word }
+hr { margin: 24px 0; border: 0; border-top: 1px solid #e2dfd7 }
+img { max-width: 100%; height: auto; border: 0 }
+"""
+_TABLES = """
+table { width: 100%; margin: 0 0 16px; border-collapse: collapse }
+th, td { padding: 6px 8px; border-bottom: 1px solid #e2dfd7; text-align: END; vertical-align: top }
+"""
+
+
+def sanitised(markup: str, *, tables: bool, right_to_left: bool) -> str:
+    """A fragment of HTML, every element of it closed, with our styles and its own in the tags; comments are kept.
+
+    `tables`: they hold data, and get our style. Raises InvalidContent for too much of anything (see the limits above).
+    """
+    if len(re.findall(r"<[a-zA-Z]", markup)) > MAX_ELEMENTS:
+        raise InvalidContent(f"The body has more than {MAX_ELEMENTS} elements (paragraphs, cells, …): shorten it.", field="body")
+    if _claimed_depth(markup) > MAX_DEPTH:
+        raise _too_deep()
+    loose = _LOOSE.clean(markup)
+    _check_work(loose)
+    base = (_BASE + (_TABLES if tables else "")).replace("END", "right" if right_to_left else "left")
+    try:
+        inlined = _INLINER.inline(f"<style>{base}</style>{loose}")
+    except css_inline.InlineError as error:
+        raise InvalidContent(f"A style sheet in the body cannot be read ({error}): correct it.", field="body") from None
+    return _STRICT.clean(inlined)
+
+
+def _safe_style(_element: str, attribute: str, value: str) -> str | None:
+    if attribute != "style":
+        return value
+    return ";".join(declaration for declaration in value.split(";") if not _BAD_STYLE.search(declaration)) or None
+
+
+# The first pass leaves style sheets and what they select by, and takes away all that the inliner might load or choke on.
+_LOOSE = nh3.Cleaner(
+    tags=_ELEMENTS | {"style"},
+    clean_content_tags=_DROPPED_WHOLE - {"style"},
+    attributes={**_ATTRIBUTES, "*": _ATTRIBUTES["*"] | {"class", "id"}},
+    strip_comments=False,
+    link_rel=None,
+    url_schemes=_SCHEMES,
+)
+_INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=False, keep_link_tags=False)
+_STRICT = nh3.Cleaner(
+    tags=_ELEMENTS,
+    clean_content_tags=_DROPPED_WHOLE,
+    attributes=_ATTRIBUTES,
+    allowed_classes={"a": {"button"}},
+    attribute_filter=_safe_style,
+    filter_style_properties=_PROPERTIES,
+    strip_comments=False,
+    link_rel=None,
+    url_schemes=_SCHEMES,
+)
+
+
+def _claimed_depth(markup: str) -> int:
+    """The most elements open at once, by a count that believes what is written; those that close by themselves left out."""
+    by_itself = VOID | {"p", "li", "td", "th", "tr", "dt", "dd", "thead", "tbody", "tfoot", "input", "meta", "link"}
+    open_now: dict[str, int] = {}
+    depth = deepest = 0
+    for closing, name in re.findall(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)", markup):
+        element = name.lower()
+        if element in by_itself or (closing and not open_now.get(element)):
+            continue
+        step = -1 if closing else 1
+        open_now[element] = open_now.get(element, 0) + step
+        depth += step
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _check_work(loose: str) -> None:
+    """`loose` is well formed, so that its depth is exact."""
+    depth = deepest = elements = 0
+    for closing, name in re.findall(r"<(/?)([a-z][a-z0-9]*)", loose):
+        elements += not closing
+        if name not in VOID:
+            depth += -1 if closing else 1
+            deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH:
+        raise _too_deep()
+    declarations = sum(sheet.count(":") for sheet in re.findall(r"<style[^>]*>(.*?)</style>", loose, re.DOTALL))
+    if declarations * elements > MAX_STYLING:
+        raise InvalidContent(
+            "The style sheets are too long for so many elements: leave out the rules that are not used.", field="body"
+        )
+
+
+def _too_deep() -> InvalidContent:
+    return InvalidContent(f"More than {MAX_DEPTH} elements are open inside one another: close some.", field="body")

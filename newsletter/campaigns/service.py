@@ -1,0 +1,261 @@
+"""Use cases of a campaign: create, preview, test, send, pause, resume, cancel, status; each owns its transaction."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from newsletter.campaigns import store
+from newsletter.campaigns.content import CompiledContent, Draft, Format, RenderedMail, compile_content
+from newsletter.campaigns.frame import Frame
+from newsletter.campaigns.letter import Letter
+from newsletter.campaigns.store import CampaignRow
+from newsletter.core.addresses import parse_address
+from newsletter.core.database import Connection, Database
+from newsletter.core.errors import Conflict, InvalidContent, InvalidInput, NotFound
+from newsletter.core.i18n import translations
+from newsletter.delivery import store as delivery
+from newsletter.delivery.batches import plan_campaign
+from newsletter.delivery.rules import DeliveryState, Outcome
+from newsletter.delivery.session import Courier
+from newsletter.delivery.store import Reader
+from newsletter.subscribing.links import Links
+from newsletter.subscribing.lists import MailingList, list_by_id, list_by_slug
+
+Audit = Callable[[Connection, str, str, str, datetime], Awaitable[None]]
+"""Writes who did what to what, in the transaction of the act: (db, by, action, target, now)."""
+
+NOBODY = UUID(int=0)
+"""Whom the links in a preview or a test mail are about: they work and change nothing."""
+
+
+@dataclass(frozen=True)
+class NewCampaign:
+    """What an operator hands in; one draft for each language."""
+
+    list: str
+    """Short name."""
+    name: str
+    drafts: tuple[Draft, ...]
+    uncertain_policy: str = "resend"
+    """`resend` or `leave`: what to do when a relay's answer after the last dot is missing."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a campaign stands."""
+
+    campaign_id: int
+    name: str
+    list: str
+    state: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    planned: int
+    """Confirmed readers when it was started."""
+    totals: Mapping[str, int]
+    """Readers by state of their delivery."""
+    next_due: datetime | None
+    """When something is tried again, while it is sending."""
+
+    @property
+    def settled(self) -> int:
+        """Readers with an outcome."""
+        return sum(count for state, count in self.totals.items() if state != DeliveryState.ATTEMPTING)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The finished mail."""
+
+    words: RenderedMail
+    message: bytes
+
+
+class Campaigns:
+    """What operators do with campaigns. `by` names the operator, for the audit log."""
+
+    def __init__(self, db: Database, links: Links, courier: Courier, audit: Audit, *, erase_left_days: int) -> None:
+        self._db = db
+        self._links = links
+        self._courier = courier
+        self._audit = audit
+        self._erase_left_days = erase_left_days
+
+    async def create(self, new: NewCampaign, *, by: str, now: datetime) -> int:
+        """A draft; returns its number.
+
+        Raises `InvalidContent` with line and reason when a content cannot become a mail, `NotFound` when there is no such list.
+        """
+        mailing_list = await list_by_slug(self._db, new.list)
+        self._check_campaign(new, mailing_list)
+        async with self._db.transaction() as db:
+            campaign_id = await store.add_campaign(
+                db, list_id=mailing_list.list_id, name=new.name.strip(), uncertain_policy=new.uncertain_policy, now=now
+            )
+            for draft in new.drafts:
+                await store.put_content(
+                    db,
+                    campaign_id=campaign_id,
+                    language=draft.language,
+                    subject=draft.subject,
+                    preheader=draft.preheader,
+                    format=draft.format.value,
+                    body=draft.body,
+                )
+            await self._audit(db, by, "campaign.create", f"campaign {campaign_id}", now)
+        return campaign_id
+
+    def _check_campaign(self, new: NewCampaign, mailing_list: MailingList) -> None:
+        if not 1 <= len(new.name.strip()) <= 200:
+            raise InvalidInput("A campaign needs a name of 1 to 200 characters.", field="name")
+        if not new.drafts:
+            raise InvalidContent("A campaign needs a content in one language at least.", field="contents")
+        if len({draft.language for draft in new.drafts}) < len(new.drafts):
+            raise InvalidContent("There are two contents for one language: leave one of them out.", field="contents")
+        if new.uncertain_policy not in ("resend", "leave"):
+            raise InvalidInput("What to do with uncertain mails is resend or leave.", field="uncertain_policy")
+        for draft in new.drafts:
+            self.check(draft, mailing_list)
+
+    def check(self, draft: Draft, mailing_list: MailingList) -> None:
+        """Raises `InvalidContent` with line and reason when the draft cannot become a mail to this list."""
+        if draft.language not in mailing_list.languages:
+            spoken = ", ".join(mailing_list.languages)
+            raise InvalidContent(f'The list has no language "{draft.language}"; it has {spoken}.', field="language")
+        self._compile(draft, mailing_list)
+
+    def _compile(self, draft: Draft, mailing_list: MailingList) -> CompiledContent:
+        text = mailing_list.text(draft.language)
+        frame = Frame(
+            list_name=text.name,
+            list_description=text.description,
+            sender_name=mailing_list.sender.name,
+            postal_address=mailing_list.sender.postal_address,
+            legal_notice_url=mailing_list.sender.legal_notice,
+            subscribe_url=self._links.subscribe(mailing_list.slug),
+            privacy_url=self._links.privacy,
+            erase_days=self._erase_left_days,
+            translations=translations(draft.language),
+        )
+        return compile_content(draft, frame=frame)
+
+    async def _row(self, db: Connection, campaign_id: int) -> CampaignRow:
+        found = await store.campaign(db, campaign_id=campaign_id) if 0 < campaign_id < 2**31 else None
+        if found is None:
+            raise NotFound(f"There is no campaign {campaign_id}.")
+        return found
+
+    async def drafts(self, campaign_id: int) -> Sequence[Draft]:
+        """What was written, language by language."""
+        await self._row(self._db, campaign_id)
+        rows = await store.contents(self._db, campaign_id=campaign_id)
+        return [Draft(row.language, row.subject, row.preheader, Format(row.format), row.body) for row in rows]
+
+    async def letter(self, campaign_id: int) -> Letter:
+        """Compiled. For a campaign that was not started yet with a passing key, so that it can be looked at."""
+        row = await self._row(self._db, campaign_id)
+        mailing_list = await list_by_id(self._db, row.list_id)
+        contents = {draft.language: self._compile(draft, mailing_list) for draft in await self.drafts(campaign_id)}
+        return Letter(
+            campaign_id,
+            mailing_list,
+            contents,
+            self._links,
+            row.message_key or secrets.token_bytes(32),
+            row.message_domain or mailing_list.sender.domain,
+        )
+
+    async def preview(self, campaign_id: int, *, now: datetime, language: str | None = None, name: str = "") -> Preview:
+        """The finished mail for a reader that does not exist."""
+        letter = await self.letter(campaign_id)
+        reader = self._nobody(letter, letter.mailing_list.sender.contact, language, name, now)
+        return Preview(letter.render(reader), letter.compose(reader, now).data)
+
+    async def test(
+        self, campaign_id: int, address: str, *, by: str, now: datetime, language: str | None = None, name: str = ""
+    ) -> Outcome:
+        """Send the finished mail to one address now; returns what the relay said. Nothing of it is stored.
+
+        Raises `InvalidAddress`, and `RelayUnreachable` when there is no relay to hand it to.
+        """
+        letter = await self.letter(campaign_id)
+        reader = self._nobody(letter, parse_address(address).typed, language, name, now)
+        await self._audit(self._db, by, "campaign.test", f"campaign {campaign_id}", now)
+        return await self._courier.send(letter.compose(reader, now))
+
+    def _nobody(self, letter: Letter, address: str, language: str | None, name: str, now: datetime) -> Reader:
+        chosen = language or letter.mailing_list.languages[0]
+        return Reader(NOBODY, address, name, chosen, confirmed_at=now, attempts=1, first_at=now)
+
+    async def audience(self, campaign_id: int) -> int:
+        """Confirmed readers of its list at this moment."""
+        row = await self._row(self._db, campaign_id)
+        return await delivery.count_audience(self._db, list_id=row.list_id)
+
+    async def send(self, campaign_id: int, *, by: str, now: datetime) -> int:
+        """Begin; returns how many readers the list has now. Raises `Conflict` when it was sent or cancelled before."""
+        letter = await self.letter(campaign_id)
+        async with self._db.transaction() as db:
+            planned = await plan_campaign(
+                db,
+                campaign_id=campaign_id,
+                list_id=letter.mailing_list.list_id,
+                message_domain=letter.mailing_list.sender.domain,
+                now=now,
+            )
+            await self._audit(db, by, "campaign.send", f"campaign {campaign_id}", now)
+        return planned
+
+    async def pause(self, campaign_id: int, *, by: str, now: datetime) -> None:
+        """Begin nothing more, within seconds. Raises `Conflict` when it is not sending."""
+        await self._change(store.pause, campaign_id, "pause", by, now)
+
+    async def resume(self, campaign_id: int, *, by: str, now: datetime) -> None:
+        """Go on where it stopped. Raises `Conflict` when it is not paused."""
+        await self._change(store.resume, campaign_id, "resume", by, now)
+
+    async def cancel(self, campaign_id: int, *, by: str, now: datetime) -> None:
+        """For good. Raises `Conflict` when there is nothing left to cancel."""
+
+        async def cancel(db: Connection, *, campaign_id: int) -> bool:
+            return await store.cancel(db, campaign_id=campaign_id, now=now)
+
+        await self._change(cancel, campaign_id, "cancel", by, now)
+
+    async def _change(self, act: Callable[..., Awaitable[bool]], campaign_id: int, verb: str, by: str, now: datetime) -> None:
+        async with self._db.transaction() as db:
+            row = await self._row(db, campaign_id)
+            if not await act(db, campaign_id=campaign_id):
+                raise Conflict(f"Campaign {campaign_id} is {row.state}: there is nothing to {verb}.")
+            await self._audit(db, by, f"campaign.{verb}", f"campaign {campaign_id}", now)
+            await delivery.wake_workers(db)
+
+    async def status(self, campaign_id: int) -> Status:
+        """Where it stands now."""
+        return await self._status(await self._row(self._db, campaign_id))
+
+    async def overview(self, *, before: int = 2**31 - 1, size: int = 50) -> list[Status]:
+        """Newest first; `before` is the last number of the page before."""
+        return [await self._status(row) for row in await store.campaigns(self._db, before=before, size=size)]
+
+    async def _status(self, row: CampaignRow) -> Status:
+        mailing_list = await list_by_id(self._db, row.list_id)
+        totals = await delivery.delivery_totals(self._db, campaign_id=row.campaign_id)
+        sending = row.state == "sending"
+        return Status(
+            campaign_id=row.campaign_id,
+            name=row.name,
+            list=mailing_list.slug,
+            state=row.state,
+            created_at=row.created_at,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            planned=row.planned or 0,
+            totals={total.state: total.count for total in totals},
+            next_due=await delivery.next_due(self._db, campaign_id=row.campaign_id) if sending else None,
+        )

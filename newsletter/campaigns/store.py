@@ -1,0 +1,75 @@
+"""Signatures of the statements in `sql/queries/campaigns.sql`, which says what each is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from newsletter.core.database import Connection
+from newsletter.core.queries import Queries
+
+_sql = Queries("campaigns")
+
+
+@dataclass(frozen=True)
+class CampaignRow:
+    campaign_id: int
+    list_id: int
+    name: str
+    state: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    message_key: bytes | None
+    message_domain: str | None
+    planned: int | None
+
+
+@dataclass(frozen=True)
+class ContentRow:
+    language: str
+    subject: str
+    preheader: str
+    format: str
+    body: str
+
+
+@_sql.statement
+async def add_campaign(db: Connection, *, list_id: int, name: str, uncertain_policy: str, now: datetime) -> int: ...
+
+
+@_sql.statement
+async def put_content(
+    db: Connection,
+    *,
+    campaign_id: int,
+    language: str,
+    subject: str,
+    preheader: str,
+    format: str,
+    body: str,
+) -> None: ...
+
+
+@_sql.statement
+async def campaign(db: Connection, *, campaign_id: int) -> CampaignRow | None: ...
+
+
+@_sql.statement
+async def campaigns(db: Connection, *, before: int, size: int) -> list[CampaignRow]: ...
+
+
+@_sql.statement
+async def contents(db: Connection, *, campaign_id: int) -> list[ContentRow]: ...
+
+
+@_sql.statement
+async def pause(db: Connection, *, campaign_id: int) -> bool: ...
+
+
+@_sql.statement
+async def resume(db: Connection, *, campaign_id: int) -> bool: ...
+
+
+@_sql.statement
+async def cancel(db: Connection, *, campaign_id: int, now: datetime) -> bool: ...

@@ -1,0 +1,70 @@
+"""`newsletter migrate` and `newsletter key`: the schema, and the keys in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from newsletter.cli.house import command, open_house, settings
+from newsletter.core.clock import DatabaseClock
+from newsletter.core.database import Database
+from newsletter.core.errors import SettingsError
+from newsletter.core.keys import change_secret, open_keyring, rotate_token_key
+from newsletter.core.migrations import migrate as migrate_database
+
+_SHORTEST_SECRET = 32
+
+
+@click.command()
+@command
+async def migrate() -> None:
+    """Bring the database's schema up to this program; safe to run again."""
+    chosen = settings()
+    db = await Database.connect(chosen.database_url.get_secret_value(), size=2, name="newsletter migrate")
+    try:
+        clock = DatabaseClock()
+        await clock.refresh(db)
+        done = await migrate_database(db, now=clock.now())
+        await open_keyring(db, chosen.secret.get_secret_value(), now=clock.now())
+    finally:
+        await db.close()
+    for migration in done:
+        click.echo(f"applied {migration.number:04} {migration.name}")
+    click.echo("The schema is up to date.")
+
+
+@click.group()
+def key() -> None:
+    """The keys that links and ids are made with."""
+
+
+@key.command("rotate")
+@command
+async def rotate() -> None:
+    """Make new links with a fresh key; links that were sent go on working. Restart the processes afterwards."""
+    chosen = settings()
+    async with open_house(chosen, name="key") as house, house.db.transaction() as db:
+        await rotate_token_key(db, chosen.secret.get_secret_value(), now=house.clock.now())
+    click.echo("New links are made with a fresh key once the processes are restarted.")
+
+
+@key.command("rewrap")
+@click.option("--new-secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@command
+async def rewrap(new_secret_file: Path) -> None:
+    """Change the secret: wrap all keys with the new one. Then put it into NEWSLETTER_SECRET."""
+    new = _read_secret(new_secret_file)
+    if len(new) < _SHORTEST_SECRET:
+        raise SettingsError("The new secret is too short: use 32 characters or more (openssl rand -base64 32).")
+    chosen = settings()
+    async with open_house(chosen, name="key") as house, house.db.transaction() as db:
+        count = await change_secret(db, chosen.secret.get_secret_value(), new)
+    click.echo(f"{count} keys are wrapped with the new secret. Set NEWSLETTER_SECRET to it and restart the processes.")
+
+
+def _read_secret(file: Path) -> str:
+    return file.read_text(encoding="utf-8").strip()
+
+
+COMMANDS = [migrate, key]

@@ -1,0 +1,113 @@
+"""What every command needs: settings, an open house, an answer as text or JSON, and errors as one clear line."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from datetime import date, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+import uvloop
+
+from newsletter.app import House
+from newsletter.core.clock import DatabaseClock
+from newsletter.core.database import Database
+from newsletter.core.errors import NewsletterError
+from newsletter.core.keys import open_keyring
+from newsletter.core.migrations import check_schema
+from newsletter.settings import Settings, load_settings
+
+P = ParamSpec("P")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def settings() -> Settings:
+    """From this process's environment, and the development database of this folder where nothing else is named."""
+    return load_settings(os.environ, folder=Path.cwd())
+
+
+@asynccontextmanager
+async def open_house(settings: Settings, *, name: str, connections: int = 4) -> AsyncIterator[House]:
+    """Connect, check that schema and secret fit, wire the parts. `name` shows in pg_stat_activity."""
+    db = await Database.connect(settings.database_url.get_secret_value(), size=connections, name=f"newsletter {name}")
+    try:
+        await check_schema(db)
+        clock = DatabaseClock()
+        await clock.refresh(db)
+        keyring = await open_keyring(db, settings.secret.get_secret_value(), now=clock.now())
+        yield House(settings, db, keyring, clock)
+    finally:
+        await db.close()
+
+
+def command(function: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run a coroutine as a command. What we foresaw becomes a line on stderr and exit code 1."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            uvloop.run(function(*args, **kwargs))
+        except NewsletterError as error:
+            raise click.ClickException(str(error)) from None
+
+    return run
+
+
+def print_json(value: Any) -> None:
+    """Dataclasses and times included."""
+    click.echo(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return str(value)
+
+
+def print_table(rows: Sequence[tuple[str, ...]], *headings: str) -> None:
+    """Left-aligned columns, two blanks apart."""
+    table = [headings, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
+    for row in table:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def moment(value: datetime | None) -> str:
+    """In UTC, to the minute."""
+    return value.strftime("%Y-%m-%d %H:%M UTC") if value else "–"
+
+
+async def until_signal(stop: asyncio.Event) -> None:
+    """Wait for `stop`, which the first SIGINT or SIGTERM sets."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+@asynccontextmanager
+async def beside(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run these next to the body, and end them with it."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def is_terminal() -> bool:
+    return sys.stdout.isatty()

@@ -1,0 +1,160 @@
+"""A real PostgreSQL for every test that asks for one, and a clock that the test moves.
+
+Each xdist process starts an embedded PostgreSQL of its own (about a second), migrates a template database once, and gives every test
+a copy. With NEWSLETTER_DATABASE_URL set, that server is used instead; its role must be allowed to create databases and roles.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from newsletter.app import House
+from newsletter.core.database import Database
+from newsletter.core.keys import open_keyring
+from newsletter.core.migrations import migrate
+from newsletter.dev.mailbox import Mailbox
+from newsletter.dev.postgres import EmbeddedPostgres
+from newsletter.settings import Settings, load_settings
+
+START = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
+SECRET = "a secret for tests, 32 characters or more"
+_numbers = itertools.count(1)
+
+
+class ManualClock:
+    """Stands still until a test moves it."""
+
+    def __init__(self, at: datetime = START) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
+
+    def move(self, **by: float) -> datetime:
+        """`clock.move(hours=24)`; returns the new time."""
+        self.at += timedelta(**by)
+        return self.at
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where databases can be made: as whom, and who owns them (not a superuser, so that revoked rights count)."""
+
+    admin_url: str
+    owner: str
+    password: str
+    bin: Path | None
+    log_file: Path | None
+
+    def url(self, database: str) -> str:
+        parts = urlsplit(self.admin_url)
+        netloc = f"{self.owner}:{self.password}@{parts.hostname}:{parts.port or 5432}"
+        return urlunsplit(parts._replace(netloc=netloc, path=f"/{database}"))
+
+    async def run(self, *statements: str) -> None:
+        connection = await asyncpg.connect(self.admin_url)
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@pytest.fixture(scope="session")
+def embedded_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres | None]:
+    if os.environ.get("NEWSLETTER_DATABASE_URL"):
+        yield None
+        return
+    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), fast=True) as postgres:
+        yield postgres
+
+
+@pytest.fixture(scope="session")
+async def server(embedded_postgres: EmbeddedPostgres | None) -> AsyncIterator[Server]:
+    """The server with a role for the tests."""
+    role, password = f"newsletter_test_{os.getpid()}", secrets.token_hex(8)
+    if embedded_postgres is None:
+        made = Server(os.environ["NEWSLETTER_DATABASE_URL"], role, password, None, None)
+    else:
+        made = Server(embedded_postgres.admin_url, role, password, embedded_postgres.bin, embedded_postgres.log_file)
+    await made.run(f"create role {role} login password '{password}'")
+    yield made
+    await made.run(f"drop owned by {role}", f"drop role {role}")
+
+
+@pytest.fixture(scope="session")
+async def template(server: Server) -> AsyncIterator[str]:
+    """A migrated database with its keys made, to be copied."""
+    name = f"newsletter_template_{os.getpid()}"
+    await server.run(f"create database {name} owner {server.owner}")
+    db = await Database.connect(server.url(name))
+    await migrate(db, now=START)
+    await open_keyring(db, SECRET, now=START)
+    await db.close()
+    yield name
+    await server.run(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def database_url(server: Server, template: str) -> AsyncIterator[str]:
+    """The address of a fresh database, migrated, with keys, owned by a role that is no superuser."""
+    name = f"newsletter_test_{os.getpid()}_{next(_numbers)}"
+    await server.run(f"create database {name} owner {server.owner} template {template}")
+    yield server.url(name)
+    await server.run(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def empty_database_url(server: Server) -> AsyncIterator[str]:
+    """The address of a database that was never migrated."""
+    name = f"newsletter_empty_{os.getpid()}_{next(_numbers)}"
+    await server.run(f"create database {name} owner {server.owner}")
+    yield server.url(name)
+    await server.run(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    database = await Database.connect(database_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def mailbox(tmp_path: Path) -> AsyncIterator[Mailbox]:
+    """A real SMTP server that catches every mail."""
+    async with Mailbox(tmp_path / "mailbox") as box:
+        yield box
+
+
+@pytest.fixture
+def settings(database_url: str, mailbox: Mailbox) -> Settings:
+    return load_settings(
+        {
+            "NEWSLETTER_DATABASE_URL": database_url,
+            "NEWSLETTER_SECRET": SECRET,
+            "NEWSLETTER_BASE_URL": "https://news.example.org",
+            "NEWSLETTER_SMTP_URL": f"smtp://127.0.0.1:{mailbox.smtp_port}?starttls=never",
+        }
+    )
+
+
+@pytest.fixture
+async def house(settings: Settings, db: Database, clock: ManualClock) -> House:
+    """Every part, wired as in production, on a clock that the test moves."""
+    return House(settings, db, await open_keyring(db, SECRET, now=clock.now()), clock)
