@@ -112,7 +112,16 @@ class House:
 
     @cached_property
     def campaigns(self) -> Campaigns:
-        return Campaigns(self.db, self.links, self.courier(), audit, erase_left_days=self.settings.erase_left_days)
+        return Campaigns(self.db, self.links, self.test_courier, audit, erase_left_days=self.settings.erase_left_days)
+
+    @cached_property
+    def test_courier(self) -> Courier:
+        """For the test mails that operators send."""
+        return self.courier()
+
+    async def close(self) -> None:
+        """Say goodbye to relays. The database is its opener's to close."""
+        await self.test_courier.close()
 
     def courier(self) -> Courier:
         """A new one: single mails and campaigns each have connections of their own, so that neither waits for the other."""

@@ -45,7 +45,11 @@ async def open_house(settings: Settings, *, name: str, connections: int = 4) -> 
         clock = DatabaseClock()
         await clock.refresh(db)
         keyring = await open_keyring(db, settings.secret.get_secret_value(), now=clock.now())
-        yield House(settings, db, keyring, clock)
+        house = House(settings, db, keyring, clock)
+        try:
+            yield house
+        finally:
+            await house.close()
     finally:
         await db.close()
 

@@ -34,7 +34,7 @@ def token() -> None:
 @token.command("create")
 @click.argument("name")
 @click.option("--operator", "operator_name", default="owner", show_default=True)
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(list(Scope)), help="Default: all.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice([scope.value for scope in Scope]), help="Default: all.")
 @click.option("--days", default=365, show_default=True, type=click.IntRange(1, 3650))
 @command
 async def create_token(name: str, operator_name: str, scopes: tuple[str, ...], days: int) -> None:

@@ -92,7 +92,7 @@ class Worker:
             for task in (*late, listening):
                 task.cancel()
             await asyncio.gather(*loops, listening, return_exceptions=True)
-            await self._courier.close()
+            await asyncio.gather(self._courier.close(), self._outbox.close())
             log.info("worker_stopped", worker=self._name, drained=not late)
 
     def _stop(self) -> None:

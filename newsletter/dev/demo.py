@@ -1,0 +1,79 @@
+"""What a newcomer finds: one list, one campaign ready to send, and the first credentials."""
+
+from __future__ import annotations
+
+from newsletter.app import House
+from newsletter.campaigns.content import Draft, Format
+from newsletter.campaigns.service import NewCampaign
+from newsletter.subscribing.lists import ListText, NewList, NewSender, all_lists, create_list
+
+SLUG = "letter"
+
+_ENGLISH = """\
+# The long tide
+
+Dear {{ name | default: "reader" }},
+
+On the night of the 21st the water stands higher than in eleven years. We meet at the slip at nine, with lamps.
+
+- Warm clothes, and boots that you trust.
+- Children are welcome; dogs stay ashore.
+
+[See who else comes]({{ links.subscribe }})
+"""
+
+_GERMAN = """\
+# Die lange Flut
+
+Guten Tag{% if name != "" %}, {{ name }}{% endif %},
+
+in der Nacht zum 22. steht das Wasser so hoch wie seit elf Jahren nicht. Wir treffen uns um neun an der Slipanlage, mit
+Laternen.
+
+- Warme Kleidung und Stiefel, denen Sie trauen.
+- Kinder sind willkommen, Hunde bleiben an Land.
+
+[Wer noch kommt]({{ links.subscribe }})
+"""
+
+
+async def prepare_demo(house: House) -> list[str]:
+    """Make list and campaign where there are none yet; returns lines to print: the first credentials, once."""
+    now = house.clock.now()
+    if not await all_lists(house.db):
+        await create_list(house.db, _demo_list(), _demo_sender(), base_host=house.host, now=now)
+        drafts = (
+            Draft("en", "The long tide", "What the harbour is talking about.", Format.MARKDOWN, _ENGLISH),
+            Draft("de", "Die lange Flut", "Worüber der Hafen spricht.", Format.MARKDOWN, _GERMAN),
+        )
+        await house.campaigns.create(NewCampaign(SLUG, "The long tide", drafts), by="demo", now=now)
+    token = await house.operators.first_credentials(now=now)
+    if token is None:
+        return ["API token     shown at the first start; a new one: newsletter token create NAME"]
+    return [f"API token     {token}", "              (shown only now; keep it)"]
+
+
+def _demo_list() -> NewList:
+    return NewList(
+        slug=SLUG,
+        texts={
+            "en": ListText(
+                "The Northwind Letter",
+                "One letter on the first Friday of the month: excursions, tides, and what the harbour is talking about.",
+            ),
+            "de": ListText(
+                "Der Nordwind-Brief",
+                "Ein Brief am ersten Freitag im Monat: Ausflüge, Gezeiten und worüber der Hafen spricht.",
+            ),
+        },
+        time_zone="Europe/Berlin",
+    )
+
+
+def _demo_sender() -> NewSender:
+    return NewSender(
+        name="Northwind Society",
+        from_address="letter@northwind.example",
+        postal_address="Harbour Street 4, 24937 Flensburg",
+        contact="privacy@northwind.example",
+    )

@@ -1,0 +1,158 @@
+"""/api/v1/campaigns: what `newsletter campaign` does, over HTTP."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any, Literal
+
+from aiohttp import web
+from pydantic import Field
+
+from newsletter.campaigns.content import Draft, Format
+from newsletter.campaigns.service import NewCampaign, Status
+from newsletter.core.errors import InvalidInput
+from newsletter.operators.service import Scope
+from newsletter.web.api.requests import Body, authorized, body, campaign_number
+from newsletter.web.services import SERVICES
+
+routes = web.RouteTableDef()
+ONE = r"/api/v1/campaigns/{number:\d{1,9}}"
+PAGE = 50
+
+
+class ContentBody(Body):
+    """What was written in one language."""
+
+    language: str
+    subject: str
+    body: str
+    preheader: str = ""
+    format: Literal["markdown", "html"] = "markdown"
+
+
+class CampaignBody(Body):
+    """A new campaign."""
+
+    list_name: str = Field(alias="list")
+    name: str
+    contents: list[ContentBody] = Field(min_length=1, max_length=20)
+    uncertain_policy: Literal["resend", "leave"] = "resend"
+
+
+class TestBody(Body):
+    """Whom to send a test to."""
+
+    to: str
+    language: str | None = None
+    name: str = ""
+
+
+@routes.post("/api/v1/campaigns")
+async def create(request: web.Request) -> web.Response:
+    caller = await authorized(request, Scope.WRITE)
+    given = await body(request, CampaignBody)
+    drafts = tuple(
+        Draft(each.language, each.subject, each.preheader, Format(each.format), each.body) for each in given.contents
+    )
+    new = NewCampaign(given.list_name, given.name, drafts, given.uncertain_policy)
+    campaigns = request.app[SERVICES].campaigns
+    number = await campaigns.create(new, by=caller.operator, now=request["now"])
+    return web.json_response(
+        _status(await campaigns.status(number)), status=201, headers={"Location": f"/api/v1/campaigns/{number}"}
+    )
+
+
+@routes.get("/api/v1/campaigns")
+async def overview(request: web.Request) -> web.Response:
+    """Newest first; `next` is the address of the page that follows, where there is one."""
+    await authorized(request, Scope.READ)
+    before = request.query.get("before", str(2**31 - 1))
+    if not before.isascii() or not before.isdigit() or not 0 < int(before[:12]) < 2**31:
+        raise InvalidInput("`before` is a campaign's number.", field="before")
+    found = await request.app[SERVICES].campaigns.overview(before=int(before), size=PAGE)
+    following = f"/api/v1/campaigns?before={found[-1].campaign_id}" if len(found) == PAGE else None
+    return web.json_response({"campaigns": [_status(each) for each in found], "next": following})
+
+
+@routes.get(ONE)
+async def status(request: web.Request) -> web.Response:
+    await authorized(request, Scope.READ)
+    return await _answer(request)
+
+
+@routes.get(ONE + "/preview")
+async def preview(request: web.Request) -> web.Response:
+    """The finished mail; `message` is the whole of it in base64."""
+    await authorized(request, Scope.READ)
+    finished = await request.app[SERVICES].campaigns.preview(
+        campaign_number(request),
+        now=request["now"],
+        language=request.query.get("language"),
+        name=request.query.get("name", "")[:100],
+    )
+    return web.json_response(
+        {
+            "subject": finished.words.subject,
+            "html": finished.words.html,
+            "text": finished.words.text,
+            "message": b64encode(finished.message).decode(),
+        }
+    )
+
+
+@routes.post(ONE + "/test")
+async def test(request: web.Request) -> web.Response:
+    """Send it to one address now; the answer is the relay's."""
+    caller = await authorized(request, Scope.WRITE)
+    given = await body(request, TestBody)
+    outcome = await request.app[SERVICES].campaigns.test(
+        campaign_number(request), given.to, by=caller.operator, now=request["now"], language=given.language, name=given.name
+    )
+    return web.json_response({"outcome": outcome.state, "code": outcome.code, "status": outcome.status, "reply": outcome.reply})
+
+
+@routes.post(ONE + "/send")
+async def send(request: web.Request) -> web.Response:
+    caller = await authorized(request, Scope.SEND)
+    await request.app[SERVICES].campaigns.send(campaign_number(request), by=caller.operator, now=request["now"])
+    return await _answer(request, 202)
+
+
+@routes.post(ONE + "/pause")
+async def pause(request: web.Request) -> web.Response:
+    caller = await authorized(request, Scope.SEND)
+    await request.app[SERVICES].campaigns.pause(campaign_number(request), by=caller.operator, now=request["now"])
+    return await _answer(request)
+
+
+@routes.post(ONE + "/resume")
+async def resume(request: web.Request) -> web.Response:
+    caller = await authorized(request, Scope.SEND)
+    await request.app[SERVICES].campaigns.resume(campaign_number(request), by=caller.operator, now=request["now"])
+    return await _answer(request)
+
+
+@routes.post(ONE + "/cancel")
+async def cancel(request: web.Request) -> web.Response:
+    caller = await authorized(request, Scope.SEND)
+    await request.app[SERVICES].campaigns.cancel(campaign_number(request), by=caller.operator, now=request["now"])
+    return await _answer(request)
+
+
+async def _answer(request: web.Request, code: int = 200) -> web.Response:
+    found = await request.app[SERVICES].campaigns.status(campaign_number(request))
+    return web.json_response(_status(found), status=code)
+
+
+def _status(found: Status) -> dict[str, Any]:
+    moments = {"created_at": found.created_at, "started_at": found.started_at, "finished_at": found.finished_at}
+    return {
+        "campaign": found.campaign_id,
+        "name": found.name,
+        "list": found.list,
+        "state": found.state,
+        **{name: moment.isoformat() if moment else None for name, moment in moments.items()},
+        "planned": found.planned,
+        "totals": dict(found.totals),
+        "next_due": found.next_due.isoformat() if found.next_due else None,
+    }

@@ -1,0 +1,159 @@
+"""Reading what was sent: never more than we want, whatever its length claims to be, and as text or not at all.
+
+Bodies are read here and not by aiohttp's own parsers, since each route has its own limit, a body may come in chunks without a
+length, and RFC 8058 senders spell their content types in more ways than a strict parser takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from email.message import Message
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+from multidict import MultiDict
+from pydantic import BaseModel, ValidationError
+
+from newsletter.core.errors import InvalidInput
+from newsletter.core.i18n import N_
+
+LARGEST = 64 * 1024
+"""Octets that a public page takes."""
+SLOWEST = 30
+"""Seconds in which a body has to be here."""
+
+URLENCODED, MULTIPART, JSON = "application/x-www-form-urlencoded", "multipart/form-data", "application/json"
+_MOST_FIELDS = 200
+_LATIN = ("iso-8859-1", "latin1", "latin-1", "windows-1252", "cp1252", "us-ascii", "ascii")
+_HEAD_ENDS = re.compile(rb"\r?\n\r?\n")
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Malformed(InvalidInput):
+    """What was sent cannot even be read, as opposed to being read and found wanting."""
+
+
+class Unsupported(InvalidInput):
+    """It was sent as something that we do not read at all."""
+
+
+async def read_body(request: web.Request, largest: int = LARGEST) -> bytes:
+    """The body. Raises `HTTPRequestEntityTooLarge` as soon as it is known to be larger, `Malformed` when it does not arrive."""
+    check_length(request, largest)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(SLOWEST):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > largest:
+                    raise web.HTTPRequestEntityTooLarge(largest, len(body))
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise Malformed(N_("What you sent arrived cut short or damaged. Please send it again.")) from None
+    return bytes(body)
+
+
+def check_length(request: web.Request, largest: int = LARGEST) -> None:
+    """Refuse by the length that is announced, before a byte is read."""
+    announced = request.content_length or 0
+    if announced > largest:
+        raise web.HTTPRequestEntityTooLarge(largest, announced)
+
+
+def media_type(request: web.Request) -> str:
+    """In lower case, without parameters; empty when it is not said."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+async def read_form(request: web.Request) -> MultiDict[str]:
+    """The fields of an HTML form; uploaded files are ignored.
+
+    Raises `Malformed` where the body is not what its Content-Type says, `Unsupported` for another Content-Type.
+    """
+    if media_type(request) not in (URLENCODED, MULTIPART):
+        raise Unsupported(N_("This Content-Type is not read here. Please send a form, or JSON as application/json."))
+    fields = _parsed(request, await read_body(request))
+    if fields is None:
+        raise Malformed(N_("What was sent is not what its Content-Type says. Please send a form, or JSON as application/json."))
+    return fields
+
+
+async def read_fields(request: web.Request) -> MultiDict[str]:
+    """The same for pages with one button and for one-click requests: what cannot be read has no fields, which is no error."""
+    return _parsed(request, await read_body(request)) or MultiDict()
+
+
+async def read_json(request: web.Request, model: type[Model]) -> Model:
+    """A JSON object of that shape. Raises `Malformed`, with the field that is wrong."""
+    body = await read_body(request)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    field = str(problem["loc"][0])[:100] if problem["loc"] else None
+    match problem["type"]:
+        case "json_invalid":
+            raise Malformed(N_("This is not JSON. Please send one JSON object in UTF-8."))
+        case "extra_forbidden":
+            raise Malformed(N_("There is no such field. Please leave it out."), field=field)
+        case _ if field is None:
+            raise Malformed(N_("This is JSON, but no object. Please send one JSON object."))
+    raise Malformed(N_("This field is missing or of the wrong type. Please correct it."), field=field)
+
+
+def _parsed(request: web.Request, body: bytes) -> MultiDict[str] | None:
+    """The fields; None when there are none to be found in what is there."""
+    kind = Message()
+    kind["Content-Type"] = request.headers.get("Content-Type", "").encode("ascii", "replace").decode()
+    if media_type(request) == MULTIPART:
+        return _multipart(body, kind)
+    if body and (b"=" not in body or body.lstrip().startswith((b"{", b"[", b"<"))):
+        return None
+    charset = _charset(kind)
+    try:
+        text = body.decode(charset, "replace")
+        return MultiDict(
+            parse_qsl(text, keep_blank_values=True, encoding=charset, errors="replace", max_num_fields=_MOST_FIELDS)
+        )
+    except ValueError:
+        return None
+
+
+def _multipart(body: bytes, kind: Message) -> MultiDict[str] | None:
+    """RFC 7578, without nesting, since a parser that nests can be made to nest for ever."""
+    boundary = kind.get_boundary()
+    if not boundary:
+        return None
+    _, *parts = re.split(rb"(?:\A|\r?\n)--" + re.escape(boundary.encode()), body, maxsplit=_MOST_FIELDS)
+    if not parts or not parts[-1].startswith(b"--"):
+        return None
+    fields = MultiDict[str]()
+    for part in parts[:-1]:
+        head, *value = _HEAD_ENDS.split(part, maxsplit=1)
+        name = _field_name(head)
+        if name and value:
+            fields.add(name, value[0].decode(_charset(kind), "replace"))
+    return fields
+
+
+def _field_name(head: bytes) -> str | None:
+    """From a part's Content-Disposition; None for an uploaded file."""
+    for line in head.splitlines():
+        key, _, value = line.partition(b":")
+        if key.strip().lower() == b"content-disposition":
+            said = Message()
+            said["Content-Disposition"] = value.decode("ascii", "replace").strip()
+            name = said.get_param("name", header="Content-Disposition")
+            is_file = said.get_param("filename", header="Content-Disposition") is not None
+            return name if isinstance(name, str) and not is_file else None
+    return None
+
+
+def _charset(kind: Message) -> str:
+    """UTF-8, unless the form says that it comes from a Latin page; browsers mean windows-1252 by that (WHATWG Encoding)."""
+    charset = kind.get_param("charset")
+    return "cp1252" if isinstance(charset, str) and charset.strip().lower() in _LATIN else "utf-8"

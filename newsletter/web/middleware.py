@@ -1,0 +1,95 @@
+"""What happens around every request: its moment in time, its log line, errors as answers, limits, security headers."""
+
+from __future__ import annotations
+
+import time
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from newsletter.core.logs import get_logger, network_of
+from newsletter.web.bodies import LARGEST, check_length
+from newsletter.web.context import LEADS_TO, OPEN_TO, client_address, services, set_moment
+from newsletter.web.problems import answer, problem_of
+
+LARGEST_FOR_PROGRAMS = 1024 * 1024
+"""Octets of a body that the API takes; the application's own limit, while public pages read less."""
+
+_QUIET = ("/healthz", "/readyz")
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",  # the addresses of our pages hold tokens
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cache-Control": "no-store",
+    "Server": "newsletter",
+}
+
+log = get_logger(__name__)
+
+
+@web.middleware
+async def log_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Outermost. Logs the route's pattern and never the path, which may hold a token."""
+    set_moment(request)
+    began = time.perf_counter()
+    response = await handler(request)
+    route = route_of(request)
+    write = log.debug if route in _QUIET else log.info
+    address = client_address(request)
+    write(
+        "request",
+        method=request.method if request.method in hdrs.METH_ALL else "other",
+        route=route,
+        status=response.status,
+        ms=round((time.perf_counter() - began) * 1000, 1),
+        network=network_of(str(address)) if address else "",
+    )
+    return response
+
+
+def route_of(request: web.Request) -> str:
+    """Such as `/confirm/{token}`; empty for a path that is none of ours."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else ""
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever is raised becomes an answer that says what to do; nothing of a stack trace leaves the house."""
+    try:
+        return await handler(request)
+    except web.HTTPRedirection as redirect:
+        return web.Response(status=redirect.status, headers={"Location": redirect.headers["Location"]})
+    except Exception as error:
+        problem = problem_of(error)
+        if problem.status >= 500:
+            log.exception("request_failed", route=route_of(request), status=problem.status)
+        return answer(request, problem)
+
+
+@web.middleware
+async def limit_bodies(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """By the length announced, on whichever route; what comes in chunks is counted while it is read."""
+    check_length(request, LARGEST_FOR_PROGRAMS if request.path.startswith("/api/") else LARGEST)
+    return await handler(request)
+
+
+async def secure(request: web.Request, response: web.StreamResponse) -> None:
+    """On everything that leaves the application, aiohttp's own answers included."""
+    form_action = f"'self' {request.get(LEADS_TO, '')}".strip()
+    response.headers["Content-Security-Policy"] = _POLICY.format(form_action=form_action)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    if services(request).links.base_url.startswith("https://"):
+        response.headers["Strict-Transport-Security"] = "max-age=31536000"
+    if OPEN_TO in request:
+        response.headers["Access-Control-Allow-Origin"] = request[OPEN_TO]
+        response.headers.add("Vary", "Origin")
+
+
+MIDDLEWARES = (log_request, answer_errors, limit_bodies)

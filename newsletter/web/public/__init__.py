@@ -1,0 +1,12 @@
+"""Pages that anybody can open. They work without JavaScript, set no cookie, and load nothing from elsewhere."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from newsletter.web.public import confirm, health, privacy, signup, unsubscribe
+
+
+def add_routes(app: web.Application) -> None:
+    for part in (signup, confirm, unsubscribe, privacy, health):
+        app.add_routes(part.routes)

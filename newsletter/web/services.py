@@ -1,0 +1,41 @@
+"""What the web app is given to call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+
+from aiohttp import web
+
+from newsletter.campaigns.service import Campaigns
+from newsletter.core.clock import Clock
+from newsletter.core.database import Database
+from newsletter.operators.service import Operators
+from newsletter.privacy.service import Retention
+from newsletter.subscribing.confirming import Confirming
+from newsletter.subscribing.joining import Joining
+from newsletter.subscribing.leaving import Leaving
+from newsletter.subscribing.links import Links
+
+
+@dataclass(frozen=True)
+class Services:
+    """Wired in `newsletter.app`."""
+
+    db: Database
+    clock: Clock
+    links: Links
+    joining: Joining
+    confirming: Confirming
+    leaving: Leaving
+    retention: Retention
+    operators: Operators
+    campaigns: Campaigns
+    trusted_proxies: Sequence[IPv4Network | IPv6Network]
+    confirm_hours: int
+    erase_left_days: int
+
+
+SERVICES = web.AppKey("services", Services)
+"""Where handlers find them: `request.app[SERVICES]`."""

@@ -1,0 +1,144 @@
+"""The operators' API: who gets in, what it does, what it refuses."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from email import message_from_bytes, policy
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+
+from newsletter.operators.service import Scope
+from tests.conftest import ManualClock
+from tests.integration.web.site import READER, Site
+
+CONTENT = {"language": "en", "subject": "The long tide", "body": "Dear {{ name }},\n\ncome."}
+CAMPAIGN = {"list": "letter", "name": "November", "contents": [CONTENT]}
+Call = Callable[..., Awaitable[ClientResponse]]
+
+
+@pytest.fixture
+async def token(site: Site) -> str:
+    created = await site.house.operators.first_credentials(now=site.house.clock.now())
+    assert created is not None
+    return created
+
+
+@pytest.fixture
+def call(site: Site, token: str) -> Call:
+    async def call(method: str, path: str, body: Any = None, *, bearer: str = token) -> ClientResponse:
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        return await site.client.request(method, f"/api/v1/campaigns{path}", json=body, headers=headers)
+
+    return call
+
+
+async def test_a_campaign_goes_from_draft_to_sent(call: Call, site: Site) -> None:
+    await site.subscribe()
+    created = await call("POST", "", CAMPAIGN)
+    assert created.status == 201
+    assert created.headers["Location"] == "/api/v1/campaigns/1"
+    assert (await created.json())["state"] == "draft"
+
+    preview = await (await call("GET", "/1/preview?name=Ada")).json()
+    assert "Dear Ada," in preview["text"]
+    assert message_from_bytes(base64.b64decode(preview["message"]), policy=policy.default)["Subject"] == "The long tide"
+    tested = await (await call("POST", "/1/test", {"to": "me@example.org"})).json()
+    assert (tested["outcome"], tested["code"]) == ("accepted", 250)
+
+    assert (await call("POST", "/1/send")).status == 202
+    assert (await call("POST", "/1/send")).status == 409
+    assert (await (await call("POST", "/1/pause")).json())["state"] == "paused"
+    assert (await (await call("POST", "/1/resume")).json())["state"] == "sending"
+    while await site.house.worker().run_campaigns_once():
+        pass
+    done = await (await call("GET", "/1")).json()
+    assert (done["state"], done["totals"], done["planned"]) == ("sent", {"accepted": 1}, 1)
+    assert [mail.recipients for mail in await site.mailbox.messages()][0] == (READER,)
+    overview = await (await call("GET", "")).json()
+    assert [each["campaign"] for each in overview["campaigns"]] == [1]
+    assert overview["next"] is None
+
+
+@pytest.mark.parametrize("path", ["", "/1", "/1/preview"])
+async def test_without_a_valid_token_nothing_is_told(call: Call, path: str) -> None:
+    for bearer in ("", "nl_wrong", "x"):
+        answer = await call("GET", path, bearer=bearer)
+        assert answer.status == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert (await answer.json())["error"]["code"] == "unauthorized"
+
+
+async def test_a_token_does_what_its_scopes_say_and_ends_when_it_ends(call: Call, site: Site, clock: ManualClock) -> None:
+    reading = await site.house.operators.create_token(
+        "owner", "reader", [Scope.READ], valid_for=timedelta(days=1), now=clock.now()
+    )
+    assert (await call("GET", "", bearer=reading)).status == 200
+    for path, body in (("", CAMPAIGN), ("/1/test", {"to": "a@example.org"}), ("/1/send", None), ("/1/cancel", None)):
+        assert (await call("POST", path, body, bearer=reading)).status == 403
+    clock.move(days=1)
+    assert (await call("GET", "", bearer=reading)).status == 401
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"list": "nowhere"}, None),
+        ({"contents": []}, "contents"),
+        ({"contents": [{**CONTENT, "body": " "}]}, "body"),
+        ({"contents": [{**CONTENT, "subject": "x\r\nBcc: a@example.org"}]}, "subject"),
+        ({"contents": [{**CONTENT, "format": "word"}]}, "contents.0.format"),
+        ({"contents": [{**CONTENT, "surprise": 1}]}, "contents.0.surprise"),
+        ({"name": 7}, "name"),
+        ({"uncertain_policy": "hope"}, "uncertain_policy"),
+    ],
+)
+async def test_a_campaign_that_cannot_be_is_refused_and_says_where(
+    call: Call, site: Site, change: dict[str, Any], field: str | None
+) -> None:
+    answer = await call("POST", "", {**CAMPAIGN, **change})
+    assert answer.status in (404, 422)
+    assert (await answer.json())["error"].get("field") == field
+    assert (await (await call("GET", "")).json())["campaigns"] == []
+
+
+async def test_a_broken_template_is_refused_with_its_line(call: Call, site: Site) -> None:
+    broken = {**CAMPAIGN, "contents": [{**CONTENT, "body": "one\ntwo {{ nmae }}\n"}]}
+    error = (await (await call("POST", "", broken)).json())["error"]
+    assert error["line"] == 2
+    assert "name" in error["message"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'"x"', b"\xff\xfe", b"[" * 100_000])
+async def test_a_body_that_is_not_what_it_says_is_refused(site: Site, token: str, body: bytes) -> None:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    answer = await site.client.post("/api/v1/campaigns", data=body, headers=headers)
+    assert answer.status == 422
+    assert (await answer.json())["error"]["code"] == "invalid_input"
+
+
+async def test_a_body_over_a_megabyte_is_refused(site: Site, token: str) -> None:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    answer = await site.client.post("/api/v1/campaigns", data=io.BytesIO(b"x" * 2**20 + b"x"), headers=headers)
+    assert answer.status == 413
+
+
+@pytest.mark.parametrize("number", ["7", "999999999", "9999999999", "-1", "x"])
+async def test_a_campaign_that_does_not_exist_is_not_found(call: Call, site: Site, number: str) -> None:
+    answer = await call("GET", f"/{number}")
+    assert answer.status == 404
+    assert (await answer.json())["error"]["code"] == "not_found"
+
+
+async def test_the_overview_goes_back_page_by_page(call: Call, site: Site) -> None:
+    for _ in range(52):
+        assert (await call("POST", "", CAMPAIGN)).status == 201
+    first = await (await call("GET", "")).json()
+    second = await (await call("GET", first["next"].removeprefix("/api/v1/campaigns"))).json()
+    numbers = [each["campaign"] for each in first["campaigns"] + second["campaigns"]]
+    assert numbers == list(range(52, 0, -1))
+    assert (await call("GET", "?before=x")).status == 422
