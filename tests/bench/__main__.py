@@ -1,0 +1,194 @@
+"""`make bench`: measures this machine. Prints figures, asserts nothing, ends by itself.
+
+    python -m tests.bench [start] [answers] [delivery]      without a name: all three
+
+Timings are noisy on a small machine: look at ratios within one run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+from aiohttp.test_utils import TestClient, TestServer
+
+from newsletter.app import House
+from newsletter.campaigns.content import Draft, Format
+from newsletter.campaigns.service import NewCampaign
+from newsletter.consent.service import Origin
+from newsletter.core.clock import DatabaseClock
+from newsletter.core.database import Database
+from newsletter.core.keys import open_keyring
+from newsletter.core.logs import set_up_logs
+from newsletter.core.migrations import migrate
+from newsletter.dev.postgres import EmbeddedPostgres
+from newsletter.settings import Settings, load_settings
+from newsletter.subscribing.joining import SignupForm
+from newsletter.subscribing.lists import ListText, NewList, NewSender, create_list
+from newsletter.web.server import make_app
+from tests.acceptance.conftest import free_port
+from tests.relay import ScriptedRelay
+
+BODY = "Dear {{ name }},\n\n" + "The tide comes in, and the tide goes out. " * 120
+GUESSES = 400
+"""Sign-ups of each kind whose time is taken."""
+
+
+async def start() -> None:
+    """From the command to the first page, the first time and the second."""
+    with tempfile.TemporaryDirectory() as folder:
+        for which in ("first", "second"):
+            began = time.monotonic()
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "newsletter", "dev", "--port", str(free_port()), cwd=folder, stdout=PIPE
+            )  # fmt: skip
+            assert process.stdout is not None
+            while b"Ready" not in (line := await process.stdout.readline()):
+                if not line:
+                    raise SystemExit("newsletter dev ended by itself")
+            print(f"start      {which:<8} {time.monotonic() - began:6.1f} s to ready")
+            process.send_signal(signal.SIGTERM)
+            await process.communicate()
+
+
+async def answers() -> None:
+    """Whether the time of the sign-up page's answer tells a known address from an unknown one; 50 % is chance."""
+    async with bench_house() as house:
+        async with TestClient(TestServer(make_app(house.services()))) as client:
+            now = house.clock.now()
+            for number in range(GUESSES):
+                await house.joining.request(SignupForm(known(number), ("letter",), "en", Origin("bench")), now=now)
+            while await house.joining.process_once(now=now):
+                pass
+            times: dict[bool, list[float]] = {True: [], False: []}
+            for number in range(GUESSES):
+                for is_known in (True, False) if number % 2 else (False, True):
+                    address = known(number) if is_known else f"stranger{number}@example.org"
+                    began = time.perf_counter()
+                    answer = await client.post("/subscribe/letter", data={"email": address})
+                    await answer.read()
+                    times[is_known].append(time.perf_counter() - began)
+        middle = statistics.median(times[True] + times[False])
+        slower = sum(each > middle for each in times[True]) / GUESSES
+        print(f"answers    known    {statistics.median(times[True]) * 1000:6.2f} ms, median of {GUESSES}")
+        print(f"answers    unknown  {statistics.median(times[False]) * 1000:6.2f} ms")
+        print(f"answers    guessed  {max(slower, 1 - slower) * 100:6.1f} % right by time alone")
+
+
+def known(number: int) -> str:
+    return f"reader{number}@example.org"
+
+
+async def delivery() -> None:
+    """One worker to a relay of our own in this process: the rate, and whether its memory grows with the audience."""
+    for readers in (1_000, 10_000):
+        async with bench_house() as house, ScriptedRelay() as relay:
+            await populate(house, readers)
+            draft = Draft("en", "The long tide", "", Format.MARKDOWN, BODY)
+            number = await house.campaigns.create(
+                NewCampaign("letter", "bench", (draft,)), by="bench", now=house.clock.now()
+            )
+            worker = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "newsletter", "work",
+                env={**os.environ, **settings_of(house), "NEWSLETTER_SMTP_URL": f"smtp://127.0.0.1:{relay.port}?starttls=never"},
+                stderr=DEVNULL,
+            )  # fmt: skip
+            began = time.monotonic()
+            await house.campaigns.send(number, by="bench", now=house.clock.now())
+            while (await house.campaigns.status(number)).state == "sending":
+                await asyncio.sleep(0.05)
+            took = time.monotonic() - began
+            peak = peak_memory(worker.pid)
+            worker.send_signal(signal.SIGTERM)
+            await worker.wait()
+            print(f"delivery   {readers:>6,} readers {readers / took:7.0f} mails/s, worker's peak memory {peak:.0f} MB")
+
+
+def peak_memory(pid: int) -> float:
+    """Of a running process, in MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+async def populate(house: House, readers: int) -> None:
+    """Confirmed readers by COPY."""
+    now = datetime.now(UTC)
+    list_id = await house.db.fetchval("select list_id from list")
+    ids = [(house.keyring.subscriber_id(known(number)), known(number)) for number in range(readers)]
+    connection = await asyncpg.connect(house.settings.database_url.get_secret_value())
+    await connection.copy_records_to_table(
+        "subscriber",
+        records=[(id_, address, "example.org", "Ada", "en", now) for id_, address in ids],
+        columns=["subscriber_id", "address", "domain", "name", "language", "created_at"],
+    )
+    await connection.copy_records_to_table(
+        "subscription",
+        records=[(id_, list_id, "confirmed", "en", now, now) for id_, _ in ids],
+        columns=["subscriber_id", "list_id", "state", "language", "requested_at", "confirmed_at"],
+    )
+    await connection.close()
+
+
+def settings_of(house: House) -> dict[str, str]:
+    """As environment variables."""
+    return {
+        "NEWSLETTER_DATABASE_URL": house.settings.database_url.get_secret_value(),
+        "NEWSLETTER_SECRET": house.settings.secret.get_secret_value(),
+        "NEWSLETTER_BASE_URL": house.settings.base_url,
+        "NEWSLETTER_SMTP_URL": house.settings.smtp_url.get_secret_value(),
+    }
+
+
+def bench_settings(database_url: str) -> Settings:
+    return load_settings(
+        {
+            "NEWSLETTER_DATABASE_URL": database_url,
+            "NEWSLETTER_SECRET": "a secret for benches, 32 characters or more",
+            "NEWSLETTER_BASE_URL": "https://news.example.org",
+            "NEWSLETTER_SMTP_URL": "smtp://127.0.0.1:1?starttls=never",
+            "NEWSLETTER_SIGNUPS_PER_NETWORK_HOUR": "1000000",
+        }
+    )
+
+
+@asynccontextmanager
+async def bench_house() -> AsyncIterator[House]:
+    """A database as it is in production, with one list."""
+    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder)) as postgres:
+        settings = bench_settings(postgres.url)
+        db = await Database.connect(postgres.url)
+        clock = DatabaseClock()
+        await migrate(db, now=clock.now())
+        house = House(settings, db, await open_keyring(db, settings.secret.get_secret_value(), now=clock.now()), clock)
+        sender = NewSender("Society", "letter@society.example", "Harbour Street 4, Flensburg", "privacy@society.example")
+        texts = {"en": ListText("The Letter", "Monthly.")}
+        await create_list(db, NewList("letter", texts), sender, base_host=house.host, now=clock.now() - timedelta(days=1))
+        try:
+            yield house
+        finally:
+            await house.close()
+            await db.close()
+
+
+BENCHES: dict[str, Callable[[], Awaitable[None]]] = {"start": start, "answers": answers, "delivery": delivery}
+
+
+async def main(names: list[str]) -> None:
+    set_up_logs("error", process="bench")
+    for name in names or BENCHES:
+        await BENCHES[name]()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))
