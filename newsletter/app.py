@@ -142,6 +142,7 @@ class House:
             campaigns=self.campaigns,
             courier=self.courier(),
             chunk=self.settings.chunk,
+            lease=self.settings.lease,
         )
 
     def services(self) -> Services:

@@ -1,7 +1,8 @@
 """One frozen `Settings`, read and validated once, passed in from there on.
 
 Sources, the first that has a value wins: environment (`NEWSLETTER_SMTP_URL`), a file named in the environment
-(`NEWSLETTER_SMTP_URL_FILE`, for secrets), the TOML file that `NEWSLETTER_CONFIG` names (`smtp_url = "…"`).
+(`NEWSLETTER_SMTP_URL_FILE`, for secrets), the TOML file that `NEWSLETTER_CONFIG` names (`smtp_url = "…"`). A variable that is
+empty counts as not set.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
@@ -21,30 +22,67 @@ from newsletter.core.errors import SettingsError
 from newsletter.delivery.relays import Relay, relays_from_urls
 
 PREFIX = "NEWSLETTER_"
+SHORTEST_SECRET = 32
 DEVELOPMENT_CONFIG = Path(".newsletter") / "config.toml"
 """What `newsletter dev` writes below the folder it is started in, so that the other commands find its database."""
 
 
-def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+_UNREADABLE = "cannot be read as an address: write / ? # @ : and % in a password as %2F %3F %23 %40 %3A and %25"
+
+
+def _parts(address: str) -> SplitResult:
+    """Raises a `ValueError` that quotes nothing, as urllib's own would: there may be a password in it."""
+    try:
+        parts = urlsplit(address)
+        for host in parts.netloc.rpartition("@")[2].split(","):
+            _ = urlsplit(f"//{host}").port
+    except ValueError:
+        raise ValueError(_UNREADABLE) from None
+    return parts
 
 
 def _web_address(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or not value.isascii():
+    try:
+        parts = _parts(value)
+        surplus = parts.query or parts.fragment or "@" in parts.netloc or not value.isascii()
+        fits = parts.scheme in ("http", "https") and parts.hostname and not surplus
+    except ValueError:
+        fits = False
+    if not fits:
         raise ValueError("must be an address such as https://news.example.org")
     return value.rstrip("/")
 
 
 def _database_address(value: SecretStr) -> SecretStr:
-    if urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
+    parts = _parts(value.get_secret_value())
+    if parts.scheme not in ("postgresql", "postgres"):
         raise ValueError("must look like postgresql://user:password@host:5432/database")
+    if "@" in parts.path:
+        raise ValueError(_UNREADABLE)
     return value
 
 
 def _relay_address(value: SecretStr) -> SecretStr:
+    for url in value.get_secret_value().split(","):
+        parts = _parts(url.strip())
+        if parts.netloc and parts.path.strip("/"):
+            raise ValueError(_UNREADABLE)
     relays_from_urls(value.get_secret_value())
     return value
+
+
+def _long_secret(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < SHORTEST_SECRET:
+        raise ValueError("must have 32 characters or more: make one with `openssl rand -base64 32`")
+    return value
+
+
+def _networks(value: object) -> object:
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        return tuple(ip_network(part.strip()) for part in parts if part.strip())  # type: ignore[attr-defined]
+    except (ValueError, TypeError, AttributeError):
+        raise ValueError("must be networks such as 10.0.0.0/8 or 2001:db8::/32, comma-separated") from None
 
 
 class Settings(BaseModel):
@@ -55,7 +93,7 @@ class Settings(BaseModel):
     database_url: Annotated[SecretStr, AfterValidator(_database_address)] = Field(
         description="PostgreSQL 15 or later: `postgresql://user:password@host:5432/database`; a role that is not a superuser"
     )
-    secret: Annotated[SecretStr, Field(min_length=32)] = Field(
+    secret: Annotated[SecretStr, AfterValidator(_long_secret)] = Field(
         description="Opens the keys in the database; 32 characters or more, made once (`openssl rand -base64 32`). Back it up"
     )
     base_url: Annotated[str, AfterValidator(_web_address)] = Field(
@@ -67,7 +105,7 @@ class Settings(BaseModel):
     development: bool = Field(False, description="Set by `newsletter dev`: allows http in `base_url`")
     host: str = Field("127.0.0.1", description="Address that `serve` listens on")
     port: int = Field(8080, ge=1, le=65535, description="Port that `serve` listens on")
-    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split)] = Field(
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = Field(
         (ip_network("127.0.0.0/8"), ip_network("::1/128")),
         description="Networks of reverse proxies whose X-Forwarded-For is believed, comma-separated",
     )
@@ -83,12 +121,17 @@ class Settings(BaseModel):
     log_days: int = Field(365, ge=30, le=366, description="Days that action logs and records of retention runs are kept")
 
     dns_check: bool = Field(False, description="Ask DNS at sign-up whether the domain of the address takes mail")
-    dns_timeout: int = Field(2, ge=1, le=10, description="Seconds that this question may take; then the address is taken as it is")
+    dns_timeout: int = Field(
+        2, ge=1, le=10, description="Seconds that this question may take; then the address is taken as it is"
+    )
     signups_per_network_hour: int = Field(100, ge=1, description="Sign-ups per hour from one network (IPv4 /24, IPv6 /48)")
 
     smtp_connections: int = Field(8, ge=1, le=100, description="Connections that one worker opens to a relay")
     smtp_timeout: float = Field(60.0, gt=0, le=600, description="Seconds that a relay may take for one answer")
     chunk: int = Field(250, ge=1, le=1000, description="Readers that a worker takes in hand at a time")
+    lease_seconds: int = Field(
+        30, ge=5, le=600, description="Seconds that a worker may be silent before another takes over its part of a campaign"
+    )
 
     @model_validator(mode="after")
     def _https_in_production(self) -> Settings:
@@ -100,6 +143,10 @@ class Settings(BaseModel):
     def relays(self) -> list[Relay]:
         """In the order that they are tried."""
         return relays_from_urls(self.smtp_url.get_secret_value())
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.lease_seconds)
 
     @property
     def confirm_within(self) -> timedelta:
@@ -125,9 +172,10 @@ def load_settings(environment: Mapping[str, str], *, folder: Path | None = None)
 def _config_file(environment: Mapping[str, str], folder: Path | None) -> Path | None:
     if named := environment.get(f"{PREFIX}CONFIG"):
         return Path(named)
-    if f"{PREFIX}DATABASE_URL" in environment or f"{PREFIX}DATABASE_URL_FILE" in environment or folder is None:
+    if environment.get(f"{PREFIX}DATABASE_URL") or environment.get(f"{PREFIX}DATABASE_URL_FILE") or folder is None:
         return None
-    development = Path(environment[f"{PREFIX}DATA"]) / "config.toml" if f"{PREFIX}DATA" in environment else folder / DEVELOPMENT_CONFIG
+    data = environment.get(f"{PREFIX}DATA")
+    development = Path(data) / "config.toml" if data else folder / DEVELOPMENT_CONFIG
     return development if development.is_file() else None
 
 
@@ -143,15 +191,17 @@ def _from_toml(file: Path | None) -> dict[str, Any]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """`NEWSLETTER_X` and the content of the file in `NEWSLETTER_X_FILE`; CONFIG and DATA are about where to look, no settings."""
+    """`NEWSLETTER_X` and the content of the file in `NEWSLETTER_X_FILE`; CONFIG and DATA are about where to look, no
+    settings."""
     values: dict[str, Any] = {}
-    for variable in environment:
+    for variable, value in environment.items():
         name = variable.removeprefix(PREFIX).lower()
-        if variable.startswith(PREFIX) and name not in ("config", "data"):
-            is_file = name.endswith("_file") and name not in Settings.model_fields
-            values[name.removesuffix("_file") if is_file else name] = (
-                _secret_file(variable, environment[variable]) if is_file else environment[variable]
-            )
+        if not value or not variable.startswith(PREFIX) or name in ("config", "data"):
+            continue
+        if name.endswith("_file") and name not in Settings.model_fields:
+            values.setdefault(name.removesuffix("_file"), _secret_file(variable, value))
+        else:
+            values[name] = value
     return values
 
 
@@ -172,5 +222,7 @@ def _explain(problem: Any) -> str:
             close = difflib.get_close_matches(name, Settings.model_fields, 1)
             hint = f"; did you mean {PREFIX}{close[0].upper()}?" if close else "; remove it."
             return f"{variable} is not a setting{hint}"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{variable}: {message}." if name else f"{message}."
+        case "value_error":
+            message = str(problem["ctx"]["error"])
+            return f"{variable}: {message}." if name else f"{message}."
+    return f"{variable}: {problem['msg']} ({Settings.model_fields[name].description})."

@@ -1,7 +1,8 @@
 """A real PostgreSQL for every test that asks for one, and a clock that the test moves.
 
-Each xdist process starts an embedded PostgreSQL of its own (about a second), migrates a template database once, and gives every test
-a copy. With NEWSLETTER_DATABASE_URL set, that server is used instead; its role must be allowed to create databases and roles.
+Each xdist process starts an embedded PostgreSQL of its own (about a second), migrates a template database once, and gives
+every test a copy. With NEWSLETTER_DATABASE_URL set, that server is used instead; its role must be allowed to create databases
+and roles.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class CompiledContent:
             "links.unsubscribe": reader.unsubscribe_url,
         }
         text = self.text.fill(values)
-        if self.text.has_logic:  # a paragraph that a condition emptied leaves its empty line behind
+        if "\n\n\n" in text:  # a paragraph that came out empty leaves its empty line behind
             text = re.sub(r"\n{3,}", "\n\n", text)
         return RenderedMail(_one_line(self.subject.fill(values)) or self.list_name, self.html.fill(values), text.lstrip("\n"))
 
@@ -157,7 +157,7 @@ def _checked(draft: Draft) -> _Ready:
     parts = split(body, where="body")
     stand_ins = StandIns(repr(draft))
     protected = stand_ins.protect(parts)
-    is_markdown = draft.format is Format.MARKDOWN
+    is_markdown = draft.format == Format.MARKDOWN
     markup = finished(
         markdown_to_html(protected, stand_ins) if is_markdown else mark_tags(protected, stand_ins),
         stand_ins,
@@ -207,4 +207,4 @@ def _literal(text: str) -> str:
 
 
 def _one_line(subject: str) -> str:
-    return " ".join(printable(subject).replace("=?", "= ?").split())
+    return re.sub(r" {2,}", " ", printable(subject).replace("=?", "= ?")).strip()

@@ -36,8 +36,9 @@ def markdown_to_html(protected: str, stand_ins: StandIns) -> str:
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
 
     def tag_line(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
-        words = state.src[state.bMarks[start] : state.eMarks[start]].split()
-        if not words or not all(stand_ins.tag_pattern.fullmatch(word) for word in words):
+        line = state.src[state.bMarks[start] : state.eMarks[start]]
+        words = stand_ins.tag_pattern.findall(line)
+        if not words or stand_ins.tag_pattern.sub("", line).strip():
             return False
         if not silent:
             state.line = start + 1
@@ -63,7 +64,7 @@ def _buttons(state: StateCore) -> None:
 
 def mark_tags(protected: str, stand_ins: StandIns) -> str:
     """HTML as an operator wrote it, with the stand-ins of tags in comments, and all other comments gone."""
-    without = re.sub(r"<!--.*?(?:-->|$)", "", protected, flags=re.DOTALL)
+    without = re.sub(r"<!--.*?(?:-->|$)|<!\[[^<>]*>|<\?[^<>]*>", "", protected, flags=re.DOTALL)
     marked = stand_ins.tag_pattern.sub(r"<!--\g<0>-->", without)
     # A parser puts the rows of a table into a tbody: begun only after a tag, it would cross the block that the tag opens.
     return re.sub(r"(<table\b[^<>]*>)((?:\s|<!--\w+-->)+)(?=<tr\b)", r"\1<tbody>\2", marked, flags=re.IGNORECASE)
@@ -88,17 +89,17 @@ class _Checker(HTMLParser):
         self._body = body
         self._depth = 0
         self._blocks: list[tuple[Piece, int]] = []
-        self._seen: set[str] = set()
         self._tags: list[str] = []
 
     def check(self, markup: str) -> None:
         """Raises InvalidContent for the first thing that is wrong."""
+        words = list(self._stand_ins.pieces)
+        left = set(self._stand_ins.pattern.findall(markup))
+        for word in words:
+            if word not in left:
+                raise self._misplaced(self._stand_ins.pieces[word])
         self.feed(markup)
         self.close()
-        words = list(self._stand_ins.pieces)
-        for word in words:
-            if word not in self._seen:
-                raise self._misplaced(self._stand_ins.pieces[word])
         if self._tags != [word for word in words if self._stand_ins.pieces[word].tag]:
             raise self._crossing(self._stand_ins.pieces[self._tags[0]])
 
@@ -115,14 +116,10 @@ class _Checker(HTMLParser):
         if self._blocks and self._depth < self._blocks[-1][1]:
             raise self._crossing(self._blocks[-1][0])
 
-    def handle_data(self, data: str) -> None:
-        self._seen.update(self._stand_ins.pattern.findall(data))
-
     def handle_comment(self, data: str) -> None:
         piece = self._stand_ins.pieces.get(data)
         if piece is None:
             raise InvalidContent("The body holds a comment that cannot be taken out: delete it.", field="body")
-        self._seen.add(data)
         self._tags.append(data)
         if piece.tag in OPENERS:
             self._blocks.append((piece, self._depth))
@@ -132,9 +129,7 @@ class _Checker(HTMLParser):
             self._blocks.pop()
 
     def _attribute(self, name: str, value: str) -> None:
-        words = self._stand_ins.pattern.findall(value)
-        pieces = [self._stand_ins.pieces[word] for word in words]
-        self._seen.update(words)
+        pieces = [self._stand_ins.pieces[word] for word in self._stand_ins.pattern.findall(value)]
         for piece in pieces:
             if piece.tag or name not in ("href", "src", "alt", "title"):
                 raise self._misplaced(piece)

@@ -171,14 +171,17 @@ Parts = Sequence[str | Piece]
 def split(source: str, *, where: str) -> Parts:
     """Cut `source`, which has LF line breaks, into text and Liquid; what `raw` holds is text, what `comment` holds is dropped.
 
-    Raises InvalidContent with `where` as `field`, the line, and what to write instead, for: a piece that is not closed or not
-    understood, a tag, filter or merge field that there is not, a block without its end, more than MAX_PIECES pieces.
+    Raises InvalidContent with `where` as `field`, the line in a body, and what to write instead, for: a piece that is not
+    closed or not understood, a tag, filter or merge field that there is not, a block without its end, more than MAX_PIECES.
     """
     parts: list[str | Piece] = []
+    pieces: list[Piece] = []
     position = 0
     while opening := _OPENING.search(source, position):
         parts.append(source[position : opening.start()])
         piece, position = _cut(source, opening.start(), where)
+        if len(pieces) == MAX_PIECES:
+            raise _invalid(f"There are more than {MAX_PIECES} merge fields and tags: use fewer", piece, where)
         if piece.tag == "raw":
             ending = _ending(_END_RAW, source, position, piece, where)
             parts.append(source[position : ending.start()])
@@ -186,13 +189,13 @@ def split(source: str, *, where: str) -> Parts:
         elif piece.tag == "comment":
             position = _ending(_END_COMMENT, source, position, piece, where).end()
         else:
-            parts.append(_checked(piece, where))
+            pieces.append(_checked(piece, where))
+            parts.append(pieces[-1])
     parts.append(source[position:])
-    pieces = [part for part in parts if isinstance(part, Piece)]
-    if len(pieces) > MAX_PIECES:
-        raise _invalid(f"There are more than {MAX_PIECES} merge fields and tags: use fewer", pieces[MAX_PIECES], where)
+    parts = [part for part in parts if part]
     _check_blocks(pieces, where)
-    return [part for part in parts if part]
+    _check_cases(parts, where)
+    return parts
 
 
 def _cut(source: str, start: int, where: str) -> tuple[Piece, int]:
@@ -203,7 +206,7 @@ def _cut(source: str, start: int, where: str) -> tuple[Piece, int]:
     if end < 0:
         raise _invalid(
             f"“{opening}” has no “{closing}” after it (within {MAX_PIECE} characters): close it,"
-            f" or write {{% raw %}}{opening}{{% endraw %}} to show the braces themselves",
+            f" or write {{% raw %}} {opening} {{% endraw %}} to show the braces themselves",
             Piece(opening, line),
             where,
         )
@@ -219,7 +222,9 @@ def _ending(pattern: re.Pattern[str], source: str, position: int, piece: Piece, 
 
 
 def _invalid(message: str, piece: Piece, where: str) -> InvalidContent:
-    return InvalidContent(f"{message} (line {piece.line} of the {where}).", field=where, line=piece.line)
+    if where == "body":
+        return InvalidContent(f"{message} (line {piece.line} of the body).", field=where, line=piece.line)
+    return InvalidContent(f"{message} (in the {where}).", field=where)
 
 
 # Checking.
@@ -303,6 +308,15 @@ def _check_blocks(pieces: Sequence[Piece], where: str) -> None:
     if open_blocks:
         piece = open_blocks[-1]
         raise _invalid(f"“{piece.source}” has no end: write {{% end{piece.tag} %}} where it ends", piece, where)
+
+
+def _check_cases(parts: Parts, where: str) -> None:
+    """Nothing may stand between case and its first when: Liquid drops a text there, and stumbles over a tag."""
+    for index, part in enumerate(parts):
+        if isinstance(part, Piece) and part.tag == "case":
+            following = next(later for later in parts[index + 1 :] if isinstance(later, Piece) or later.strip())
+            if not isinstance(following, Piece) or following.tag not in ("when", "else", "endcase"):
+                raise _invalid(f"What stands between “{part.source}” and its “when” is never shown: delete it", part, where)
 
 
 def expressions_of(node: Node) -> Iterator[Expression]:

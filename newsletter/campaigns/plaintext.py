@@ -71,7 +71,7 @@ class _Writer(HTMLParser):
     def text(self) -> str:
         """What was written so far."""
         self._flush("")
-        return "".join(self._out)
+        return "".join(self._out) + ("\n" if self._tight else "")
 
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in attrs}
@@ -81,7 +81,7 @@ class _Writer(HTMLParser):
         elif tag in ("td", "th"):
             self._cell()
         elif tag == "br":
-            self._run.append(_BREAK)
+            self._run.append("\n" if self._pre else _BREAK)
         elif tag == "a":
             self._links.append((attributes.get("href", ""), len(self._run)))
         elif tag == "img":
@@ -113,16 +113,19 @@ class _Writer(HTMLParser):
 
     def _cell(self) -> None:
         """Cells of one row share a line, unless a table is there for layout alone."""
-        if self._layouts and self._layouts[-1]:
+        if self._is_layout():
             self._flush("td")
         elif self._visible(self._run):
             self._run.append(" | ")
+
+    def _is_layout(self) -> bool:
+        return bool(self._layouts) and self._layouts[-1]
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "a" and self._links:
             self._end_link(*self._links.pop())
         elif tag in _BLOCKS and tag != "hr":
-            self._flush(tag)
+            self._flush("td" if tag == "tr" and self._is_layout() else tag)
             self._end(tag)
 
     def _end(self, tag: str) -> None:
@@ -145,7 +148,7 @@ class _Writer(HTMLParser):
         url = href.removeprefix("mailto:")
         label = "".join(self._run[start:]).strip()
         if url and label != url:
-            self._run.append(f"{_URL_BEGIN}{url}{_URL_END}" if label else url)
+            self._run.append(f"{_URL_BEGIN}{url}{_URL_END}" if label else f"{url} ")
 
     def handle_comment(self, data: str) -> None:
         self._run.append(data)
@@ -173,12 +176,12 @@ class _Writer(HTMLParser):
         before, run, after = self._parted(run)
         self._out += before
         if self._visible(run):
-            content = "".join(run)
+            content = _linked("".join(run))
             if self._pre:
                 lines = [f"    {line}".rstrip() for line in content.strip("\n").split("\n")]
             else:
                 room = WIDTH - sum(len(rest) for _, _, rest in self._indents)
-                lines = [line for part in _linked(content).split(_BREAK) for line in wrap(part, self._stand_ins, width=room)]
+                lines = [line for part in content.split(_BREAK) for line in wrap(part, self._stand_ins, width=room)]
             if self._heading == "h2":
                 lines.append("-" * max(map(self._stand_ins.columns, lines)))
             self._write(lines, tag)

@@ -141,8 +141,14 @@ class Prepared:
 
 
 def prepare(source: str, *, is_html: bool, constants: Mapping[str, str]) -> Prepared:
-    """Prepare Liquid that `StandIns.restore` put together. `constants` are the values of all fields but READER_FIELDS."""
-    template = (HTML if is_html else TEXT).from_string(source)
+    """Prepare Liquid that `StandIns.restore` put together. `constants` are the values of all fields but READER_FIELDS.
+
+    Raises InvalidContent when Liquid finds a fault that checking piece by piece did not.
+    """
+    try:
+        template = (HTML if is_html else TEXT).from_string(source)
+    except LiquidError as error:
+        raise InvalidContent(f"The merge fields and tags do not fit together ({error.message}).", field="body") from None
     shared = RenderContext(template, globals=nested(constants))
     parts: list[Part] = []
     for node in template.nodes:

@@ -98,7 +98,9 @@ def sanitised(markup: str, *, tables: bool, right_to_left: bool) -> str:
     `tables`: they hold data, and get our style. Raises InvalidContent for too much of anything (see the limits above).
     """
     if len(re.findall(r"<[a-zA-Z]", markup)) > MAX_ELEMENTS:
-        raise InvalidContent(f"The body has more than {MAX_ELEMENTS} elements (paragraphs, cells, …): shorten it.", field="body")
+        raise InvalidContent(
+            f"The body has more than {MAX_ELEMENTS} elements (paragraphs, cells, …): shorten it.", field="body"
+        )
     if _claimed_depth(markup) > MAX_DEPTH:
         raise _too_deep()
     loose = _LOOSE.clean(markup)

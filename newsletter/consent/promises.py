@@ -22,8 +22,8 @@ def promises(*, origin_days: int) -> list[Promise]:
 
     def suppressions(words: NullTranslations) -> str:
         return words.gettext(
-            "After deletion we keep a code computed from your address, so that nobody can enter it again by mistake: for 3 years, "
-            "and for 30 days when you told us that you had not asked for our mail."
+            "After deletion we keep a code computed from your address, so that nobody can enter it again by mistake: "
+            "for 3 years, and for 30 days when you told us that you had not asked for our mail."
         )
 
     return [

@@ -67,9 +67,7 @@ async def record_withdrawal(
 
 
 @_sql.statement
-async def remember_erased(
-    db: Connection, *, subscriber_ids: Sequence[UUID], until: datetime | None, now: datetime
-) -> None: ...
+async def remember_erased(db: Connection, *, subscriber_ids: Sequence[UUID], until: datetime | None, now: datetime) -> None: ...
 
 
 @_sql.statement

@@ -6,10 +6,12 @@ import string
 import unicodedata
 from dataclasses import dataclass
 
+from dns.resolver import NoResolverConfiguration
 from email_validator import EmailNotValidError, EmailUndeliverableError, caching_resolver, validate_email
 from email_validator.exceptions import EmailSyntaxError
 
 from newsletter.core.errors import InvalidAddress
+from newsletter.core.i18n import N_
 
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 LONGEST = 254
@@ -44,13 +46,13 @@ def parse_address(given: str) -> Address:
     """
     typed = unicodedata.normalize("NFC", given.strip(" \t"))
     if not typed:
-        raise InvalidAddress("Please enter your email address.", field="email")
+        raise InvalidAddress(N_("Please enter your email address."), field="email")
     if len(typed.encode("utf-8", "replace")) > LONGEST:
-        raise InvalidAddress("This address is too long: an email address has at most 254 characters.", field="email")
+        raise InvalidAddress(N_("This address is too long: an email address has at most 254 characters."), field="email")
     if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") for character in typed):
-        raise InvalidAddress("This address contains characters that cannot be seen. Please type it again.", field="email")
+        raise InvalidAddress(N_("This address contains characters that cannot be seen. Please type it again."), field="email")
     if "," in typed or ";" in typed or typed.count("@") > 1:
-        raise InvalidAddress("Please enter one address, and only the address: name@example.org.", field="email")
+        raise InvalidAddress(N_("Please enter one address, and only the address: name@example.org."), field="email")
     return _checked(typed)
 
 
@@ -58,9 +60,11 @@ def _checked(typed: str) -> Address:
     try:
         found = validate_email(typed, check_deliverability=False, allow_smtputf8=True)
     except EmailSyntaxError:
-        raise InvalidAddress("This is not a complete email address. It looks like name@example.org.", field="email") from None
+        raise InvalidAddress(
+            N_("This is not a complete email address. It looks like name@example.org."), field="email"
+        ) from None
     except EmailNotValidError:
-        raise InvalidAddress("Mail cannot be sent to this address. Please check it.", field="email") from None
+        raise InvalidAddress(N_("Mail cannot be sent to this address. Please check it."), field="email") from None
     domain = (found.ascii_domain or found.domain).lower()
     local = unicodedata.normalize("NFC", found.local_part)
     return Address(
@@ -70,12 +74,19 @@ def _checked(typed: str) -> Address:
     )
 
 
-def check_deliverable(address: Address, *, timeout: int) -> None:
-    """Ask DNS whether the domain takes mail; blocks for at most `timeout` seconds, so call it in a thread.
+def envelope_form(address: str) -> str:
+    """The address as SMTP is told it: the domain as A-labels, so that only a local part beyond ASCII needs SMTPUTF8."""
+    return address if address.isascii() else f"{address.rpartition('@')[0]}@{parse_address(address).domain}"
 
-    Raises `InvalidAddress` only when DNS answered that it does not: a DNS that is slow or away refuses nobody.
+
+def check_deliverable(address: Address, *, timeout: int) -> None:
+    """Ask DNS whether the domain takes mail; blocks for `timeout` seconds a question at most, so call it in a thread.
+
+    Raises `InvalidAddress` only when DNS answered that it does not: a DNS that is slow, away or not set up refuses nobody.
     """
     try:
         validate_email(address.typed, dns_resolver=caching_resolver(timeout=timeout), check_deliverability=True)
+    except NoResolverConfiguration:
+        return
     except EmailUndeliverableError:
-        raise InvalidAddress("The part after the @ takes no mail. Please check how it is spelled.", field="email") from None
+        raise InvalidAddress(N_("The part after the @ takes no mail. Please check how it is spelled."), field="email") from None

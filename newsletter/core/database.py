@@ -15,10 +15,13 @@ from typing import Any, Protocol
 
 import asyncpg
 
-from newsletter.core.errors import DatabaseError, DatabaseUnavailable, SettingsError
+from newsletter.core.errors import DatabaseError, DatabaseUnavailable, NewsletterError, SettingsError
 
 OLDEST_SERVER = 15
 """Oldest major version of PostgreSQL that the statements are written for."""
+
+CLOSE_WITHIN = 5.0
+"""Seconds that running statements are waited for."""
 
 _GONE = (
     OSError,
@@ -35,6 +38,7 @@ _REFUSED = (
     asyncpg.InvalidPasswordError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
+    asyncpg.exceptions.ClientConfigurationError,
 )
 
 
@@ -55,10 +59,12 @@ def translated_errors() -> Iterator[None]:
     """Turn asyncpg's errors into ours. The original is dropped on purpose: its text may quote a row."""
     try:
         yield
+    except NewsletterError:  # Ours already; some of them are OSErrors, and not all of those are about PostgreSQL.
+        raise
     except _REFUSED as error:
         raise SettingsError(
             f"PostgreSQL refused the connection ({type(error).__name__}): "
-            "check user, password and database name in NEWSLETTER_DATABASE_URL."
+            "check user, password, database name and options in NEWSLETTER_DATABASE_URL."
         ) from None
     except _GONE as error:
         raise DatabaseUnavailable(f"PostgreSQL cannot be reached ({type(error).__name__}).") from None
@@ -95,7 +101,7 @@ class Database:
     async def close(self) -> None:
         """Waits for running statements, five seconds at most."""
         try:
-            await asyncio.wait_for(self._pool.close(), 5)
+            await asyncio.wait_for(self._pool.close(), CLOSE_WITHIN)
         except (TimeoutError, *_GONE):
             self._pool.terminate()
 

@@ -50,7 +50,9 @@ def choose_language(accept_language: str, offered: tuple[str, ...]) -> str:
     """The best of `offered` for an Accept-Language header (RFC 9110 section 12.5.4); the first of them where none fits."""
     wanted = sorted(_weighted(accept_language), key=lambda pair: -pair[1])
     preferred = [tag.replace("-", "_") for tag, weight in wanted if weight > 0]
-    return negotiate_locale(preferred, offered, sep="_") or offered[0]
+    best = negotiate_locale(preferred, offered, sep="_") or ""
+    # It comes in the header's spelling, in which case does not matter.
+    return next((language for language in offered if language.lower() == best.lower()), offered[0])
 
 
 def _weighted(header: str) -> list[tuple[str, float]]:

@@ -1,7 +1,7 @@
 """The keys that everything keyed stands on, and what is made with them: subscriber ids, and codes that stand in for addresses.
 
-They lie in table `key`, wrapped by AES-256-GCM under a key derived from NEWSLETTER_SECRET. Whoever has a dump but not the secret
-can match no subscriber id with an address and forge no link.
+They lie in table `key`, wrapped by AES-256-GCM under a key derived from NEWSLETTER_SECRET. Whoever has a dump but not the
+secret can match no subscriber id with an address and forge no link.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -103,11 +104,14 @@ def unwrap(wrapped: bytes, secret: str, purpose: str) -> bytes:
 async def open_keyring(db: Connection, secret: str, *, now: datetime) -> Keyring:
     """The keys of this database; made here at the very first start. Raises `WrongSecret`."""
     kept = await load_keys(db)
-    if not kept:
-        for purpose in ("address", "token"):
-            await insert_key(db, purpose=purpose, wrapped=wrap(secrets.token_bytes(32), secret, purpose), now=now)
+    opened = _opened(kept, secret)
+    # Each on its own: a first start that was cut short leaves one without the other.
+    missing = {"address", "token"} - {key.purpose for key in kept if key.current}
+    for purpose in sorted(missing):
+        await insert_key(db, purpose=purpose, wrapped=wrap(secrets.token_bytes(32), secret, purpose), now=now)
+    if missing:
         kept = await load_keys(db)
-    opened = {key.key_id: unwrap(key.wrapped, secret, key.purpose) for key in kept}
+        opened = _opened(kept, secret)
     return Keyring(
         address_key=next(opened[key.key_id] for key in kept if key.purpose == "address"),
         token_keys={key.key_id: opened[key.key_id] for key in kept if key.purpose == "token"},
@@ -115,18 +119,25 @@ async def open_keyring(db: Connection, secret: str, *, now: datetime) -> Keyring
     )
 
 
+def _opened(kept: Sequence[WrappedKey], secret: str) -> dict[int, bytes]:
+    return {key.key_id: unwrap(key.wrapped, secret, key.purpose) for key in kept}
+
+
 async def rotate_token_key(db: Connection, secret: str, *, now: datetime) -> None:
-    """New links are made with a fresh key; old ones go on working."""
+    """New links are made with a fresh key; old ones go on working. In a transaction of the caller's."""
     await retire_token_keys(db, now=now)
     await insert_key(db, purpose="token", wrapped=wrap(secrets.token_bytes(32), secret, "token"), now=now)
 
 
 async def change_secret(db: Connection, old: str, new: str) -> int:
-    """Wrap all keys anew; returns how many. Raises `WrongSecret` when `old` does not open them."""
+    """Wrap all keys anew, in a transaction of the caller's; returns how many.
+
+    Raises `WrongSecret` when `old` does not open them.
+    """
     kept = await load_keys(db)
+    opened = _opened(kept, old)
     for key in kept:
-        opened = unwrap(key.wrapped, old, key.purpose)
-        await rewrap_key(db, key_id=key.key_id, wrapped=wrap(opened, new, key.purpose))
+        await rewrap_key(db, key_id=key.key_id, wrapped=wrap(opened[key.key_id], new, key.purpose))
     return len(kept)
 
 

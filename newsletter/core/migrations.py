@@ -4,7 +4,7 @@ A migration is a file `sql/migrations/NNNN_what.sql`, applied once, in order, in
 `newsletter migrate` wait. Two comment lines in it are directives:
 
     -- oldest-program: N      programs whose newest migration is below N can no longer work on the result
-    -- outside-transaction    for statements such as CREATE INDEX CONCURRENTLY
+    -- outside-transaction    for a single statement such as CREATE INDEX CONCURRENTLY, which it must be safe to repeat
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from newsletter.core.database import Connection, Database
-from newsletter.core.errors import DatabaseError, SchemaMismatch
+from newsletter.core.database import Connection, Database, translated_errors
+from newsletter.core.errors import DatabaseError, DatabaseUnavailable, SchemaMismatch
 from newsletter.core.queries import Queries
 from newsletter.core.resources import resource
 
@@ -60,9 +60,7 @@ async def applied(db: Connection) -> list[Applied]: ...
 
 
 @_sql.statement
-async def record(
-    db: Connection, *, number: int, name: str, checksum: bytes, oldest_program: int, now: datetime
-) -> None: ...
+async def record(db: Connection, *, number: int, name: str, checksum: bytes, oldest_program: int, now: datetime) -> None: ...
 
 
 @_sql.statement
@@ -101,9 +99,10 @@ async def migrate(db: Database, *, now: datetime, known: list[Migration] | None 
     """Apply what is missing; returns it. Raises `SchemaMismatch` where database and program have parted ways."""
     known = migrations() if known is None else known
     async with db.single() as connection:
+        # Without a limit, since the other may take long; before the ledger, since two that create it at once fail.
+        await lock_ledger(connection)
         await limit_waiting(connection, milliseconds=LOCK_TIMEOUT_MS)
         await create_ledger(connection)
-        await lock_ledger(connection)
         missing = _missing(await applied(connection), known, await schema_state(connection))
         for migration in missing:
             await _apply(connection, migration, now)
@@ -124,28 +123,31 @@ def _missing(done: list[Applied], known: list[Migration], state: SchemaState) ->
 
 
 async def _apply(connection: Connection, migration: Migration, now: datetime) -> None:
-    begin, end = ("begin", "commit") if migration.in_transaction else ("", "")
     try:
-        if begin:
-            await connection.execute(begin)
-        await connection.execute(migration.text)
-        await record(
-            connection,
-            number=migration.number,
-            name=migration.name,
-            checksum=migration.checksum,
-            oldest_program=migration.oldest_program,
-            now=now,
-        )
-        if end:
-            await connection.execute(end)
+        with translated_errors():
+            if migration.in_transaction:
+                await connection.execute("begin")
+            await connection.execute(migration.text)
+            await record(
+                connection,
+                number=migration.number,
+                name=migration.name,
+                checksum=migration.checksum,
+                oldest_program=migration.oldest_program,
+                now=now,
+            )
+            if migration.in_transaction:
+                await connection.execute("commit")
+    except DatabaseUnavailable:
+        raise
     except DatabaseError as error:
+        which = f"Migration {migration.number:04} ({migration.name})"
+        left = "Nothing of it was applied." if migration.in_transaction else "Part of it may have been applied."
         if error.sqlstate == _LOCK_NOT_AVAILABLE:
             raise SchemaMismatch(
-                f"Migration {migration.number:04} could not lock its tables within 5 s; nothing of it was applied. Try again when "
-                "no long transaction is running."
+                f"{which} could not lock its tables within 5 s. {left} Try again when no long transaction is running."
             ) from None
-        raise
+        raise DatabaseError(f"{which} failed. {left} {error}", sqlstate=error.sqlstate, constraint=error.constraint) from None
 
 
 def check_fit(state: SchemaState, known: list[Migration]) -> None:

@@ -36,5 +36,3 @@ class Promise:
     """How long after the deadline rows may still be there; later they are overdue."""
     keep: Callable[[Connection, datetime, int], Awaitable[Kept]]
     """Remove at most that many rows that are due at that moment, within the caller's transaction."""
-
-

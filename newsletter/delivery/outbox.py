@@ -1,7 +1,7 @@
 """The queue of single mails: confirmations and the like, always ahead of campaigns.
 
-At least once under one Message-ID: a worker that dies between the relay's answer and its record sends the mail again. The mail is
-made when it is sent, by the room that knows its words; that room says `None` when nobody wants it any more.
+At least once under one Message-ID: a worker that dies between the relay's answer and its record sends the mail again. The
+mail is made when it is sent, by the room that knows its words; that room says `None` when nobody wants it any more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from newsletter.core.database import Connection, Database
 from newsletter.core.errors import DatabaseUnavailable, RelayUnreachable
 from newsletter.core.logs import get_logger
 from newsletter.delivery import store
-from newsletter.delivery.rules import FRESH_FOR, DeliveryState, Outcome, retry_pause, unreachable_pause
+from newsletter.delivery.rules import FRESH_FOR, DeliveryState, Outcome, retry_pause
 from newsletter.delivery.session import Courier, Mail
 from newsletter.delivery.store import QueuedMail
 
@@ -32,17 +32,27 @@ log = get_logger(__name__)
 
 
 class Outbox:
-    """Sends what is due. One of these per worker."""
+    """Sends what is due. One of these per worker. `monotonic` gives the seconds of this process's own clock."""
 
-    def __init__(self, db: Database, clock: Clock, courier: Courier, compose: Composer) -> None:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        courier: Courier,
+        compose: Composer,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._db = db
         self._clock = clock
         self._courier = courier
         self._compose = compose
-        self._unreachable = 0
+        self._monotonic = monotonic
 
     async def run_once(self) -> bool:
         """Send what is due now, a handful at most; true when there may be more."""
+        if self._courier.rest:
+            return False
         now = self._clock.now()
         mails = await store.claim_mails(self._db, now=now, lease_until=now + LEASE, size=AT_A_TIME)
         results = await asyncio.gather(*(self._deliver(mail) for mail in mails), return_exceptions=True)
@@ -51,25 +61,26 @@ class Outbox:
                 raise result
             if isinstance(result, BaseException):
                 log.error("mail_not_made", outbox_id=mail.outbox_id, kind=mail.kind, exc_info=result)
-        return len(mails) == AT_A_TIME and not self._unreachable
+        return len(mails) == AT_A_TIME and not self._courier.rest
+
+    async def close(self) -> None:
+        """Say goodbye to the relay."""
+        await self._courier.close()
 
     async def _deliver(self, queued: QueuedMail) -> None:
+        looked_at = self._monotonic()
         mail = await self._compose(self._db, queued, self._clock.now())
-        made_at = time.monotonic()
 
         async def wanted() -> bool:
-            fresh = time.monotonic() - made_at < FRESH_FOR
+            fresh = self._monotonic() - looked_at < FRESH_FOR
             return fresh or await self._compose(self._db, queued, self._clock.now()) is not None
 
         try:
             outcome = await self._hand_over(mail, wanted) if mail else Outcome(DeliveryState.SKIPPED)
         except RelayUnreachable as error:
-            self._unreachable += 1
             log.warning("relay_unreachable", reason=str(error))
-            not_before = self._clock.now() + unreachable_pause(self._unreachable)
-            await store.return_mail(self._db, queued, not_before=not_before)
+            await store.return_mail(self._db, queued, not_before=self._clock.now() + self._courier.rest)
         else:
-            self._unreachable = 0
             await self._record(queued, outcome)
 
     async def _hand_over(self, mail: Mail, wanted: Callable[[], Awaitable[bool]]) -> Outcome:

@@ -22,7 +22,7 @@ BATCH_READERS = 1000
 """Readers that a batch holds on average."""
 
 LEASE = timedelta(seconds=30)
-"""How long a worker may be silent before another takes its batch or its single mails."""
+"""How long a worker may be silent before another takes its batch, where the settings do not say otherwise."""
 
 _STATUS = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\b")
 LONGEST_REPLY = 300
@@ -51,19 +51,33 @@ class Outcome:
 
 
 def outcome_of(code: int, text: str) -> Outcome:
-    """The outcome for a final reply to MAIL, RCPT, DATA or the last dot."""
+    """The outcome for a reply to the last dot, or for a refusal before it."""
     state = (
         DeliveryState.ACCEPTED if 200 <= code < 300 else DeliveryState.FAILED if 500 <= code < 600 else DeliveryState.DEFERRED
     )
     status = _STATUS.match(text)
-    return Outcome(state, code, status[1] if status else None, scrub(" ".join(text.split()))[:LONGEST_REPLY])
+    return Outcome(state, code, status[1] if status else None, scrub(_storable(text))[:LONGEST_REPLY])
+
+
+def _storable(text: str) -> str:
+    """One line that PostgreSQL takes, whatever octets the relay sent: no NUL, nothing that is no character."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
 
 
 def retry_pause(attempts: int, outcome: Outcome) -> timedelta:
-    """How long to wait after that many attempts: minutes where the relay is busy with us, half an hour and growing otherwise."""
+    """How long to wait after that many attempts: minutes where the relay is busy with us, half an hour and growing
+    otherwise."""
     busy = outcome.code in (None, 421) or (outcome.status or "").startswith("4.7.")
     first, longest = (timedelta(minutes=2), timedelta(hours=1)) if busy else (timedelta(minutes=30), timedelta(hours=8))
     return min(first * (1 << min(attempts - 1, 10)), longest)
+
+
+def may_resend(attempts: int, *, was_uncertain: bool) -> bool:
+    """Whether a mail that is uncertain (again) after that many attempts is handed over once more.
+
+    The first time always: the attempts before it were put off by the relay, so that no copy can have come of them.
+    """
+    return not was_uncertain or attempts < UNCERTAIN_ATTEMPTS
 
 
 def unreachable_pause(failures: int) -> timedelta:

@@ -56,6 +56,7 @@ class Reader:
     confirmed_at: datetime
     attempts: int
     first_at: datetime
+    was_uncertain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +155,7 @@ async def renew_lease(db: Connection, batch: Batch, *, lease_until: datetime) ->
 
 
 @_sql.statement
-async def mark_interrupted(
-    db: Connection, batch: Batch, *, resend: bool, attempts_at_most: int, now: datetime
-) -> None: ...
+async def mark_interrupted(db: Connection, batch: Batch, *, resend: bool, attempts_at_most: int, now: datetime) -> None: ...
 
 
 @_sql.statement
@@ -172,9 +171,7 @@ async def take_fresh(db: Connection, batch: Batch, *, size: int, now: datetime) 
 
 
 @_sql.statement
-async def still_wanted(
-    db: Connection, *, subscriber_ids: Sequence[UUID], list_id: int, now: datetime
-) -> list[UUID]: ...
+async def still_wanted(db: Connection, *, subscriber_ids: Sequence[UUID], list_id: int, now: datetime) -> list[UUID]: ...
 
 
 @_sql.statement
@@ -192,9 +189,7 @@ async def record_outcomes(
 
 
 @_sql.statement
-async def give_back(
-    db: Connection, batch: Batch, *, subscriber_ids: Sequence[UUID], not_before: datetime
-) -> None: ...
+async def give_back(db: Connection, batch: Batch, *, subscriber_ids: Sequence[UUID], not_before: datetime) -> None: ...
 
 
 @_sql.statement

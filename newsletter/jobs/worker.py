@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
@@ -52,6 +53,7 @@ class Worker:
         campaigns: Campaigns,
         courier: Courier,
         chunk: int,
+        lease: timedelta = LEASE,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -62,11 +64,11 @@ class Worker:
         self._campaigns = campaigns
         self._courier = courier
         self._chunk = chunk
+        self._lease = lease
         self._stopping = asyncio.Event()
         self._hints: dict[str, asyncio.Event] = {}
         self._run: BatchRun | None = None
         self._letter: Letter | None = None
-        self._relay_failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then finishes what has begun, for ten seconds at most, and begins nothing more."""
@@ -107,18 +109,21 @@ class Worker:
 
     async def run_campaigns_once(self) -> bool:
         """Work on one batch until it is finished, put off or lost; true when there was one."""
+        if self._courier.rest:  # Or every batch would be claimed only to be put off.
+            return False
         now = self._clock.now()
-        batch = await delivery.claim_batch(self._db, worker=self._name, now=now, lease_until=now + LEASE)
+        batch = await delivery.claim_batch(self._db, worker=self._name, now=now, lease_until=now + self._lease)
         if batch is None:
             return False
         if self._letter is None or self._letter.campaign_id != batch.campaign_id:
             self._letter = await self._campaigns.letter(batch.campaign_id)
-        self._run = BatchRun(self._db, self._clock, self._courier, self._letter, batch, size=self._chunk)
+        self._run = BatchRun(self._db, self._clock, self._courier, self._letter, batch, size=self._chunk, lease=self._lease)
+        if self._stopping.is_set():  # Since the batch was claimed.
+            self._run.stop()
         try:
-            reached = await self._run.run(self._relay_failures)
+            await self._run.run()
         finally:
             self._run = None
-        self._relay_failures = 0 if reached else self._relay_failures + 1
         return True
 
     async def _tick(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from newsletter.consent.service import Ledger, Origin
 from newsletter.core.addresses import Address, check_deliverable, parse_address
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import DatabaseUnavailable, InvalidInput, TooMany
+from newsletter.core.i18n import N_
 from newsletter.core.keys import Keyring
 from newsletter.core.logs import get_logger, network_of
 from newsletter.delivery import store as delivery
@@ -77,19 +79,22 @@ class Joining:
         address = parse_address(form.address)
         name = _checked_name(form.name)
         if not form.lists:
-            raise InvalidInput("Please choose at least one letter.", field="list")
+            raise InvalidInput(N_("Please choose at least one letter."), field="list")
         lists = await open_lists(self._db, form.lists)
         if len({each.sender.sender_id for each in lists}) > 1:
-            raise InvalidInput("These letters come from different senders: please sign up for each by itself.", field="list")
+            raise InvalidInput(
+                N_("These letters come from different senders: please sign up for each by itself."), field="list"
+            )
         code = await self._check_network(form.origin.network, now)
         if self._config.dns_check:
-            await asyncio.to_thread(check_deliverable, address, timeout=self._config.dns_timeout)
+            await self._check_domain(address)
         language = lists[0].language(form.language)
         async with self._db.transaction() as connection:
             wording = consent_wording(lists, language)
             wording_hash = await consent.keep_wording(connection, "form", language, wording, now=now)
             await store.insert_request(
                 connection,
+                subscriber_id=self._keyring.subscriber_id(address.normal),
                 address=address.typed,
                 name=name,
                 language=language,
@@ -100,10 +105,16 @@ class Joining:
                 agent=form.origin.agent[:300],
                 network_code=code,
                 now=now,
-                expires_at=now + REQUEST_LIVES,
+                expires_at=now + min(REQUEST_LIVES, self._config.confirm_within),
                 hit_expires_at=now + HITS_KEPT,
             )
         return lists
+
+    async def _check_domain(self, address: Address) -> None:
+        """Ask DNS, for so long and no longer; whoever cannot be asked about in time is taken as they are."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._config.dns_timeout):
+                await asyncio.to_thread(check_deliverable, address, timeout=self._config.dns_timeout)
 
     async def _check_network(self, network: str | None, now: datetime) -> bytes | None:
         if not network:
@@ -111,7 +122,9 @@ class Joining:
         code = self._keyring.limit_code(network_of(network))
         hits = await store.count_hits(self._db, code=code, kind="network", since=now - NETWORK_WINDOW)
         if hits >= self._config.signups_per_network_hour:
-            raise TooMany("Too many sign-ups came from your network in the last hour. Please try again later.", retry_after=900)
+            raise TooMany(
+                N_("Too many sign-ups came from your network in the last hour. Please try again later."), retry_after=900
+            )
         return code
 
     async def process_once(self, *, now: datetime) -> bool:
@@ -126,7 +139,7 @@ class Joining:
             # Whatever is wrong with one request must not hold up those behind it.
             if request is None or isinstance(error, DatabaseUnavailable):
                 raise
-            log.error("signup_request_failed", request_id=request.request_id, exc_info=error)
+            log.exception("signup_request_failed", request_id=request.request_id)
             await store.postpone_request(self._db, request_id=request.request_id, not_before=now + RETRY_REQUEST_AFTER)
         return request is not None
 
@@ -134,6 +147,7 @@ class Joining:
         address = parse_address(request.address)
         subscriber_id = self._keyring.subscriber_id(address.normal)
         code = self._keyring.limit_code(address.folded)
+        await store.lock_address(db, code=code)
         await store.lock_subscriber(db, subscriber_id=subscriber_id)
         rows = await store.subscriptions_of(db, subscriber_id=subscriber_id)
         decision = decide(
@@ -171,9 +185,7 @@ class Joining:
         await store.add_confirmation(
             db, subscriber_id=subscriber_id, confirmation_id=confirmation_id, list_ids=list_ids, **times
         )
-        words = pattern(
-            "confirm", await lists_by_id(db, list_ids), request.language, privacy_url=self._config.privacy_url
-        )
+        words = pattern("confirm", await lists_by_id(db, list_ids), request.language, privacy_url=self._config.privacy_url)
         await self._ledger.record(
             db,
             Event.ASKED,
@@ -216,10 +228,13 @@ class Joining:
 
 def _checked_name(given: str) -> str:
     """A name to greet somebody by: one line, no link (a stranger may have typed it)."""
-    name = unicodedata.normalize("NFC", " ".join(given.split(" "))).strip()
-    check_header_text(name, field="name")
+    name = unicodedata.normalize("NFC", given).strip()
+    try:
+        check_header_text(name, field="name")
+    except InvalidInput:
+        raise InvalidInput(N_("A name may not hold control characters or “=?”. Please type it again."), field="name") from None
     if len(name) > LONGEST_NAME:
-        raise InvalidInput("A name may have 100 characters at most.", field="name")
+        raise InvalidInput(N_("A name may have 100 characters at most."), field="name")
     if "://" in name or "www." in name.lower() or "@" in name:
-        raise InvalidInput("A name may not hold a link or an address.", field="name")
+        raise InvalidInput(N_("A name may not hold a link or an address."), field="name")
     return name

@@ -11,6 +11,7 @@ from newsletter.consent.rules import Event
 from newsletter.consent.service import Ledger, Origin
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, ExpiredToken
+from newsletter.core.i18n import N_
 from newsletter.subscribing import erasure, store
 from newsletter.subscribing.links import Links, UndoToken, UnsubscribeToken
 from newsletter.subscribing.lists import MailingList, list_by_id
@@ -70,13 +71,14 @@ class Leaving:
             undo_until=now + UNDO_WITHIN,
             now=now,
         )
-        if not ended:
+        # Whoever has only asked so far (with the link of an earlier life) leaves nothing behind that could be taken back.
+        if not ended and not await store.drop_refused(db, subscriber_id=who, list_ids=[list_id]):
             return
         await store.drop_confirmations(db, subscriber_id=who, list_ids=[list_id])
         await store.leave(db, subscriber_id=who, now=now)
         await self._ledger.record(
             db,
-            Event.UNSUBSCRIBED,
+            Event.UNSUBSCRIBED if ended else Event.REFUSED,
             who,
             [list_id],
             origin,
@@ -85,7 +87,8 @@ class Leaving:
             campaign_id=link.campaign_id,
         )
         await consent.withdraw(db, who, [list_id], now=now)
-        await erasure.count(db, [list_id], now=now, unsubscribed=1)
+        await erasure.count(db, [list_id], now=now, unsubscribed=int(ended), refused=int(not ended))
+        await erasure.forget_unconfirmed(db, [who])
 
     async def _after(
         self, db: Connection, mailing_list: MailingList, link: UnsubscribeToken | UndoToken, now: datetime
@@ -118,13 +121,14 @@ class Leaving:
             await self._ledger.record(
                 db, Event.RESUBSCRIBED, link.subscriber_id, [link.list_id], origin, language=person.language, now=now
             )
+            await erasure.count(db, [link.list_id], now=now, unsubscribed=-1)
             return mailing_list
 
     async def erase_now(self, token: str, *, now: datetime) -> MailingList:
         """Delete everything about the person; gone when this returns.
 
-        Raises `ExpiredToken` when the hour after unsubscribing is over or it was taken back, `Conflict` when the person still gets
-        something from us, since this link speaks of one list alone.
+        Raises `ExpiredToken` when the hour after unsubscribing is over or it was taken back, `Conflict` when the person
+        still gets something from us, since this link speaks of one list alone.
         """
         link = self._links.read_undo(token)
         async with self._db.transaction() as db:
@@ -135,6 +139,7 @@ class Leaving:
             if this is None or self._undo_token(link, this, now) is None:
                 raise ExpiredToken("This button works for one hour after unsubscribing.")
             if any(row.state == State.CONFIRMED for row in rows):
-                raise Conflict("There is another subscription for this address: please unsubscribe from it first.")
+                raise Conflict(N_("There is another subscription for this address: please unsubscribe from it first."))
             await erasure.erase(db, [link.subscriber_id], now=now)
+            await store.drop_requests(db, subscriber_ids=[link.subscriber_id])
             return mailing_list

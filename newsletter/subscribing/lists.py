@@ -209,7 +209,9 @@ def _check_list(new: NewList) -> None:
             raise InvalidInput("A list's name has 1 to 100 characters.", field="name")
     for url in new.return_urls:
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise InvalidInput("A page to return to must be a whole address such as https://example.org/thanks.", field="return")
+            raise InvalidInput(
+                "A page to return to must be a whole address such as https://example.org/thanks.", field="return"
+            )
 
 
 async def sizes(db: Connection) -> dict[int, dict[str, int]]:

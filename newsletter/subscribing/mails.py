@@ -1,8 +1,8 @@
 """The single mails of this room: the confirmation mail, and "you are subscribed already".
 
-Bare on purpose: courts have read a logo, a slogan or a welcome in a confirmation mail as advertising without consent. The words are
-made in two steps. The *pattern* is the same for everybody who asks for the same lists in the same language, and is what is kept as
-evidence, once by content hash; its slots (times and links) are filled for each mail.
+Bare on purpose: courts have read a logo, a slogan or a welcome in a confirmation mail as advertising without consent. The
+words are made in two steps. The *pattern* is the same for everybody who asks for the same lists in the same language, and
+is what is kept as evidence, once by content hash; its slots (times and links) are filled for each mail.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from uuid import UUID
 
 import jinja2
 
+from newsletter.core.addresses import envelope_form
 from newsletter.core.database import Connection
 from newsletter.core.i18n import long_time, translations
 from newsletter.core.resources import resource
@@ -97,7 +98,8 @@ class SubscriptionMails:
         rows = [row for row in rows if row.state == wanted_state and (row.expires_at is None or row.expires_at > now)]
         if not rows:
             return None
-        lists = await lists_by_id(db, queued.list_ids)
+        # What a confirmation asks about stands in its link and its evidence; the other speaks of what is so now.
+        lists = await lists_by_id(db, queued.list_ids if queued.kind == "confirm" else [row.list_id for row in rows])
         return self._mail(queued, rows[0].address, queued.subscriber_id, lists, now)
 
     def _mail(self, queued: QueuedMail, address: str, subscriber_id: UUID, lists: Sequence[MailingList], now: datetime) -> Mail:
@@ -118,7 +120,7 @@ class SubscriptionMails:
         if "unsubscribe_url" in slots:
             headers += unsubscribe_headers(slots["unsubscribe_url"])
         composed = compose(headers, text=_wrapped(body), html=_html(subject, body), boundary=queued.message_id.hex)
-        return Mail(sender.from_address, address, composed.data, composed.needs_smtputf8)
+        return Mail(envelope_form(sender.from_address), envelope_form(address), composed.data, composed.needs_smtputf8)
 
 
 def _filled(words: str, slots: dict[str, str]) -> tuple[str, str]:

@@ -42,7 +42,8 @@ def promises(*, confirm_hours: int, erase_left_days: int) -> list[Promise]:
 
     def limits(words: NullTranslations) -> str:
         return words.gettext(
-            "Counters that protect strangers from being signed up by others hold codes, no addresses, and are deleted after 30 days."
+            "Counters that protect strangers from being signed up by others hold codes, no addresses, "
+            "and are deleted after 30 days."
         )
 
     return [
@@ -61,20 +62,18 @@ async def keep_unconfirmed(db: Connection, now: datetime, size: int) -> Kept:
     lapsed = await store.lapse(db, subscriber_ids=people, now=now)
     await erasure.count(db, [row.list_id for row in lapsed], now=now, lapsed=1)
     await erasure.forget_unconfirmed(db, people)
-    return Kept(len(people), min((row.expires_at for row in lapsed), default=None))
+    return Kept(len(lapsed), min((row.expires_at for row in lapsed), default=None))
 
 
 def keep_left(erase_after: timedelta) -> Callable[[Connection, datetime, int], Awaitable[Kept]]:
     """People whose last confirmed subscription ended that long ago."""
 
     async def keep(db: Connection, now: datetime, size: int) -> Kept:
-        left_before = now - erase_after
-        due = await store.due_left(
-            db, left_before=left_before, at_the_latest=now - ERASE_AT_THE_LATEST, now=now, size=size
-        )
+        times = {"left_before": now - erase_after, "at_the_latest": now - ERASE_AT_THE_LATEST, "now": now}
+        due = await store.due_left(db, **times, size=size)
         people = [row.subscriber_id for row in due]
         await store.lock_subscribers(db, subscriber_ids=people)
-        await erasure.erase(db, await store.still_left(db, subscriber_ids=people, left_before=left_before), now=now)
+        await erasure.erase(db, await store.still_left(db, subscriber_ids=people, **times), now=now)
         oldest = min((row.left_at for row in due), default=None)
         return Kept(len(people), oldest + erase_after if oldest else None)
 

@@ -152,9 +152,7 @@ async def find_sender(db: Connection, *, name: str) -> int | None: ...
 
 
 @_sql.statement
-async def lists(
-    db: Connection, *, slugs: Sequence[str] | None, list_ids: Sequence[int] | None
-) -> list[ListRow]: ...
+async def lists(db: Connection, *, slugs: Sequence[str] | None, list_ids: Sequence[int] | None) -> list[ListRow]: ...
 
 
 @_sql.statement
@@ -169,6 +167,7 @@ async def count_hits(db: Connection, *, code: bytes, kind: str, since: datetime)
 async def insert_request(
     db: Connection,
     *,
+    subscriber_id: UUID,
     address: str,
     name: str,
     language: str,
@@ -194,6 +193,14 @@ async def postpone_request(db: Connection, *, request_id: int, not_before: datet
 
 @_sql.statement
 async def expire_requests(db: Connection, *, now: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def drop_requests(db: Connection, *, subscriber_ids: Sequence[UUID]) -> None: ...
+
+
+@_sql.statement
+async def lock_address(db: Connection, *, code: bytes) -> None: ...
 
 
 @_sql.statement
@@ -259,9 +266,7 @@ async def confirmation(db: Connection, *, subscriber_id: UUID, confirmation_id: 
 
 
 @_sql.statement
-async def confirm_pending(
-    db: Connection, *, subscriber_id: UUID, list_ids: Sequence[int], now: datetime
-) -> list[int]: ...
+async def confirm_pending(db: Connection, *, subscriber_id: UUID, list_ids: Sequence[int], now: datetime) -> list[int]: ...
 
 
 @_sql.statement
@@ -281,7 +286,7 @@ async def drop_confirmations(db: Connection, *, subscriber_id: UUID, list_ids: S
 
 
 @_sql.statement
-async def drop_refused(db: Connection, *, subscriber_id: UUID, list_ids: Sequence[int]) -> None: ...
+async def drop_refused(db: Connection, *, subscriber_id: UUID, list_ids: Sequence[int]) -> list[int]: ...
 
 
 @_sql.statement
@@ -298,9 +303,7 @@ async def unsubscribe(
 
 
 @_sql.statement
-async def undo_unsubscribe(
-    db: Connection, *, subscriber_id: UUID, list_id: int, undo_id: UUID, now: datetime
-) -> bool: ...
+async def undo_unsubscribe(db: Connection, *, subscriber_id: UUID, list_id: int, undo_id: UUID, now: datetime) -> bool: ...
 
 
 @_sql.statement
@@ -337,7 +340,9 @@ async def due_left(
 
 
 @_sql.statement
-async def still_left(db: Connection, *, subscriber_ids: Sequence[UUID], left_before: datetime) -> list[UUID]: ...
+async def still_left(
+    db: Connection, *, subscriber_ids: Sequence[UUID], left_before: datetime, at_the_latest: datetime, now: datetime
+) -> list[UUID]: ...
 
 
 @_sql.statement

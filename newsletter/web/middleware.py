@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -26,7 +27,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Cache-Control": "no-store",
-    "Server": "newsletter",
 }
 
 log = get_logger(__name__)
@@ -67,7 +67,9 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return web.Response(status=redirect.status, headers={"Location": redirect.headers["Location"]})
     except Exception as error:
         problem = problem_of(error)
-        if problem.status >= 500:
+        if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            log.warning("request_put_off", route=route_of(request), reason=str(error))
+        elif problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.exception("request_failed", route=route_of(request), status=problem.status)
         return answer(request, problem)
 
@@ -82,6 +84,7 @@ async def limit_bodies(request: web.Request, handler: Handler) -> web.StreamResp
 async def secure(request: web.Request, response: web.StreamResponse) -> None:
     """On everything that leaves the application, aiohttp's own answers included."""
     form_action = f"'self' {request.get(LEADS_TO, '')}".strip()
+    response.headers["Server"] = "newsletter"  # no versions
     response.headers["Content-Security-Policy"] = _POLICY.format(form_action=form_action)
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)

@@ -244,22 +244,25 @@ create table withdrawal (
 -- What a form handed in, as it came: one unconditional INSERT, decided on by a worker, so that the answer tells nobody whether
 -- the address is known.
 create table signup_request (
-  request_id   bigint generated always as identity primary key,
-  address      text not null check (length(address) <= 254),
-  name         text not null default '' check (length(name) <= 100),
-  language     text not null,
-  list_ids     integer[] not null check (cardinality(list_ids) between 1 and 50),
-  form         text not null check (length(form) <= 500),
-  wording_hash bytea not null references wording,
-  network      inet,
-  agent        text not null check (length(agent) <= 300),
-  received_at  timestamptz not null,
-  expires_at   timestamptz not null check (expires_at > received_at),
-  not_before   timestamptz not null,
-  attempts     smallint not null default 0
+  request_id    bigint generated always as identity primary key,
+  subscriber_id uuid not null,
+  address       text not null check (length(address) <= 254),
+  name          text not null default '' check (length(name) <= 100),
+  language      text not null,
+  list_ids      integer[] not null check (cardinality(list_ids) between 1 and 50),
+  form          text not null check (length(form) <= 500),
+  wording_hash  bytea not null references wording,
+  network       inet,
+  agent         text not null check (length(agent) <= 300),
+  received_at   timestamptz not null,
+  expires_at    timestamptz not null check (expires_at > received_at),
+  not_before    timestamptz not null,
+  attempts      smallint not null default 0
 );
 create index signup_request_queue on signup_request (not_before);
 create index signup_request_expiry on signup_request (expires_at);
+create index signup_request_subscriber on signup_request (subscriber_id);
+comment on column signup_request.subscriber_id is 'computed from the address, never looked up: erasing finds it by this';
 
 -- Single mails, always ahead of campaigns. Names whom it is for and holds no address: that is read when the mail is made.
 create table outbox (

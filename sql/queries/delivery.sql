@@ -78,14 +78,15 @@ select :campaign_id, number, id_from, id_to, :now
 from unnest(:numbers::integer[], :froms::uuid[], :tos::uuid[]) as slice(number, id_from, id_to);
 
 -- name: claim_batch
--- A batch that is due, or whose worker fell silent. The epoch grows, so that whoever held it before can write nothing more.
+-- A batch that is due, or whose worker fell silent (its intents are settled even where the campaign no longer sends). The epoch
+-- grows, so that whoever held it before can write nothing more.
 update batch b
 set state = 'leased', lease_until = :lease_until, leased_by = :worker, epoch = b.epoch + 1
 from (
   select b.campaign_id, b.batch_no, c.list_id, c.week, c.uncertain_policy
   from batch b join campaign c using (campaign_id)
-  where c.state = 'sending'
-    and ((b.state = 'queued' and b.not_before <= :now) or (b.state = 'leased' and b.lease_until < :now))
+  where (b.state = 'queued' and b.not_before <= :now and c.state = 'sending')
+     or (b.state = 'leased' and b.lease_until < :now)
   order by b.not_before, b.campaign_id, b.batch_no
   limit 1 for update of b skip locked
 ) free
@@ -93,18 +94,19 @@ where b.campaign_id = free.campaign_id and b.batch_no = free.batch_no
 returning b.campaign_id, b.batch_no, b.id_from, b.id_to, b.epoch, free.list_id, free.week, free.uncertain_policy;
 
 -- name: renew_lease
--- Says at the same time whether to go on: false when somebody else has the batch, or the campaign was paused or cancelled.
+-- Says at the same time whether to go on: no row when somebody else has the batch, false when the campaign was paused or
+-- cancelled. Then the lease is prolonged all the same, for what has begun.
 update batch b set lease_until = :lease_until
 from campaign c
 where b.campaign_id = :campaign_id and b.batch_no = :batch_no and b.epoch = :epoch and b.state = 'leased'
-  and c.campaign_id = b.campaign_id and c.state = 'sending'
-returning true;
+  and c.campaign_id = b.campaign_id
+returning c.state = 'sending' as sending;
 
 -- name: mark_interrupted
--- Intents of a worker that fell silent: whether they were sent nobody knows.
+-- Intents of a worker that fell silent: whether they were sent nobody knows. Resent as `may_resend` in delivery/rules.py says.
 update delivery
 set state = 'uncertain', was_uncertain = true,
-    retry_at = case when :resend and attempts < :attempts_at_most then :now::timestamptz end
+    retry_at = case when :resend and (not was_uncertain or attempts < :attempts_at_most) then :now::timestamptz end
 where campaign_id = :campaign_id and week = :week and subscriber_id between :id_from and :id_to
   and state = 'attempting' and epoch < :epoch;
 
@@ -119,37 +121,45 @@ where d.campaign_id = :campaign_id and d.week = :week and d.subscriber_id betwee
           and (x.until is null or x.until > :now)));
 
 -- name: take_again
--- Retries that are due, with the intent written anew under this epoch.
+-- Retries that are due, with the intent written anew under this epoch. Who has left meanwhile stays due, for skip_unwanted.
+-- SHARE keeps others from claiming the batch between the look at the lease and the intents.
 with held as (
   select from batch b join campaign c using (campaign_id)
   where b.campaign_id = :campaign_id and b.batch_no = :batch_no and b.epoch = :epoch and b.state = 'leased'
     and c.state = 'sending'
+  for share of b
 ), due as (
-  select subscriber_id from delivery
+  select subscriber_id from delivery d
   where campaign_id = :campaign_id and week = :week and subscriber_id between :id_from and :id_to and retry_at <= :now
     and exists (select from held)
+    and exists (
+      select from subscription s
+      where s.subscriber_id = d.subscriber_id and s.list_id = :list_id and s.state = 'confirmed')
   order by subscriber_id limit :size
 ), written as (
   update delivery d set state = 'attempting', epoch = :epoch, attempts = attempts + 1, attempted_at = :now, retry_at = null
   from due where d.subscriber_id = due.subscriber_id and d.campaign_id = :campaign_id and d.week = :week
-  returning d.subscriber_id, d.attempts, d.first_at
+  returning d.subscriber_id, d.attempts, d.first_at, d.was_uncertain
 )
-select p.subscriber_id, p.address, p.name, s.language, s.confirmed_at, w.attempts::integer as attempts, w.first_at
+select p.subscriber_id, p.address, p.name, s.language, s.confirmed_at, w.attempts::integer as attempts, w.first_at,
+       w.was_uncertain
 from written w
 join subscriber p on p.subscriber_id = w.subscriber_id
 join subscription s on s.subscriber_id = w.subscriber_id and s.list_id = :list_id
 order by p.subscriber_id;
 
 -- name: take_fresh
--- The next readers as the list is now, with the intent to mail them written before anything is sent. KEY SHARE makes this wait
+-- The next readers as the list is now, with the intent to mail them written before anything is sent. SHARE keeps others from
+-- claiming the batch meanwhile. KEY SHARE on the subscriber, which everything that changes a person locks first, makes this wait
 -- for an erasure that is under way, so that no intent is left behind for somebody erased.
 with held as (
   select from batch b join campaign c using (campaign_id)
   where b.campaign_id = :campaign_id and b.batch_no = :batch_no and b.epoch = :epoch and b.state = 'leased'
     and c.state = 'sending'
+  for share of b
 ), audience as (
-  select s.subscriber_id, s.language, s.confirmed_at
-  from subscription s
+  select s.subscriber_id, p.address, p.name, s.language, s.confirmed_at
+  from subscription s join subscriber p using (subscriber_id)
   where s.list_id = :list_id and s.state = 'confirmed' and s.subscriber_id between :id_from and :id_to
     and exists (select from held)
     and not exists (
@@ -159,14 +169,14 @@ with held as (
       select from suppression x where x.subscriber_id = s.subscriber_id and x.list_id in (0, :list_id)
         and (x.until is null or x.until > :now))
   order by s.subscriber_id limit :size
-  for key share of s
+  for key share of p
 ), written as (
   insert into delivery (subscriber_id, campaign_id, week, state, epoch, attempts, first_at, attempted_at)
   select subscriber_id, :campaign_id, :week, 'attempting', :epoch, 1, :now, :now from audience
 )
-select p.subscriber_id, p.address, p.name, a.language, a.confirmed_at, 1 as attempts, :now::timestamptz as first_at
-from audience a join subscriber p using (subscriber_id)
-order by p.subscriber_id;
+select subscriber_id, address, name, language, confirmed_at, 1 as attempts, :now::timestamptz as first_at,
+       false as was_uncertain
+from audience order by subscriber_id;
 
 -- name: still_wanted
 -- Of these readers, those who are still to be mailed.
@@ -208,9 +218,14 @@ update batch set state = 'queued', not_before = :not_before, lease_until = null,
 where campaign_id = :campaign_id and batch_no = :batch_no and epoch = :epoch and state = 'leased';
 
 -- name: finish_batch
--- Everybody in it has an outcome that is final.
-update batch set state = 'done', lease_until = null, leased_by = null
-where campaign_id = :campaign_id and batch_no = :batch_no and epoch = :epoch and state = 'leased';
+-- Everybody in it has an outcome that is final. In one transaction with finish_campaign, or a worker killed in between would
+-- leave a campaign that never ends; the lock lets one batch of a campaign finish after the other, so that the last one sees it.
+with turn as (
+  select campaign_id from campaign where campaign_id = :campaign_id for no key update
+)
+update batch b set state = 'done', lease_until = null, leased_by = null
+from turn
+where b.campaign_id = turn.campaign_id and b.batch_no = :batch_no and b.epoch = :epoch and b.state = 'leased';
 
 -- name: finish_campaign
 -- After its last batch.

@@ -44,9 +44,9 @@ select count(*)::integer from limit_hit where code = :code and kind = :kind and 
 -- What a form handed in, unconditionally, with its hit on the network's counter and a hint to the workers: one statement, the
 -- same whatever the address's state.
 with request as (
-  insert into signup_request (address, name, language, list_ids, form, wording_hash, network, agent, received_at, expires_at,
+  insert into signup_request (subscriber_id, address, name, language, list_ids, form, wording_hash, network, agent, received_at, expires_at,
                               not_before)
-  values (:address, :name, :language, :list_ids, :form, :wording_hash, :network::inet, :agent, :now, :expires_at, :now)
+  values (:subscriber_id, :address, :name, :language, :list_ids, :form, :wording_hash, :network::inet, :agent, :now, :expires_at, :now)
 ), hit as (
   insert into limit_hit (code, kind, occurred_at, expires_at)
   select :network_code, 'network', :now, :hit_expires_at where :network_code::bytea is not null
@@ -70,6 +70,18 @@ update signup_request set attempts = attempts + 1, not_before = :not_before wher
 with due as (select request_id from signup_request where expires_at <= :now order by expires_at limit :size),
      gone as (delete from signup_request r using due where r.request_id = due.request_id returning r.expires_at)
 select count(*)::integer as removed, min(expires_at) as oldest from gone;
+
+-- name: drop_requests
+-- Erasing: sign-ups of these people that nobody has decided on. One that a worker has in hand comes after the erasure, and is
+-- not waited for: it waits for the erasure.
+delete from signup_request where request_id in (
+  select request_id from signup_request where subscriber_id = any(:subscriber_ids::uuid[]) for update skip locked
+);
+
+-- name: lock_address
+-- Decisions on one address, plus-tags folded, follow one another even while there is nobody to lock yet: else two workers would
+-- each find that no mail was sent.
+select pg_advisory_xact_lock(hashtextextended(encode(:code::bytea, 'hex'), 0));
 
 -- name: mail_hits
 -- When this address was mailed about sign-ups lately, newest first.
@@ -144,9 +156,11 @@ update confirmation set used_at = :now where subscriber_id = :subscriber_id and 
 update subscriber set left_at = null where subscriber_id = :subscriber_id;
 
 -- name: leave
--- The clock towards deletion starts when no confirmed subscription is left; an earlier start stays.
+-- The clock towards deletion starts when the last confirmed subscription has ended; an earlier start stays. Who never had one is
+-- on the clock of the request.
 update subscriber p set left_at = coalesce(left_at, :now)
 where subscriber_id = :subscriber_id
+  and exists (select from subscription s where s.subscriber_id = p.subscriber_id and s.unsubscribed_at is not null)
   and not exists (select from subscription s where s.subscriber_id = p.subscriber_id and s.state = 'confirmed')
 returning true;
 
@@ -158,18 +172,23 @@ where c.subscriber_id = :subscriber_id and c.confirmation_id in (
 
 -- name: drop_refused
 -- Who refuses did not ask, not for what was confirmed by this link either; who had unsubscribed before is unsubscribed again.
+-- Gives the lists that there was something to drop of.
 with gone as (
   delete from subscription where subscriber_id = :subscriber_id and list_id = any(:list_ids::integer[])
     and state <> 'unsubscribed' and unsubscribed_at is null
+  returning list_id
+), back as (
+  update subscription set state = 'unsubscribed', expires_at = null
+  where subscriber_id = :subscriber_id and list_id = any(:list_ids::integer[]) and state = 'pending' and unsubscribed_at is not null
+  returning list_id
 )
-update subscription set state = 'unsubscribed', expires_at = null
-where subscriber_id = :subscriber_id and list_id = any(:list_ids::integer[]) and state = 'pending' and unsubscribed_at is not null;
+select list_id from gone union all select list_id from back;
 
 -- name: unsubscribe
--- False when there was nothing to unsubscribe from.
-update subscription set state = 'unsubscribed', expires_at = null, unsubscribed_at = :now, unsubscribed_via = :via,
-       undo_id = :undo_id, undo_until = :undo_until
-where subscriber_id = :subscriber_id and list_id = :list_id and state <> 'unsubscribed'
+-- False when there was nothing to unsubscribe from. A request that is pending is not for this: undoing would confirm it.
+update subscription set state = 'unsubscribed', unsubscribed_at = :now, unsubscribed_via = :via, undo_id = :undo_id,
+       undo_until = :undo_until
+where subscriber_id = :subscriber_id and list_id = :list_id and state = 'confirmed'
 returning true;
 
 -- name: undo_unsubscribe
@@ -228,8 +247,11 @@ where left_at <= :left_before
 order by left_at limit :size;
 
 -- name: still_left
--- After the lock: has nobody come back meanwhile?
-select subscriber_id from subscriber where subscriber_id = any(:subscriber_ids::uuid[]) and left_at <= :left_before;
+-- After the lock: has nobody come back meanwhile, or asked to?
+select subscriber_id from subscriber p
+where subscriber_id = any(:subscriber_ids::uuid[]) and left_at <= :left_before
+  and (left_at <= :at_the_latest or not exists (
+    select from subscription s where s.subscriber_id = p.subscriber_id and s.state = 'pending' and s.expires_at > :now));
 
 -- name: lists_of
 -- Which lists these people had confirmed, for the day's count.

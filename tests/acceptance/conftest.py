@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Request, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Request, async_playwright
 
 CHROMIUM = shutil.which("chromium")
 READY_WITHIN = 60.0
@@ -47,8 +47,12 @@ class Visit:
 
     def listen(self) -> None:
         self.context.on("request", self._requested)
-        self.context.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        self.context.on("console", self._said)
         self.context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
 
     def _requested(self, request: Request) -> None:
         if request.url.startswith("http"):

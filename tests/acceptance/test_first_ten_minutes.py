@@ -15,7 +15,7 @@ README = Path(__file__).parents[2] / "README.md"
 
 def readme_send_command() -> str:
     """The one command that the README names for sending the demo campaign."""
-    commands = re.findall(r"^\.venv/bin/(newsletter campaign send .*)$", README.read_text(), re.MULTILINE)
+    commands = re.findall(r"^ *\.venv/bin/(newsletter campaign send 1 .*)$", README.read_text(), re.MULTILINE)
     assert len(commands) == 1
     return str(commands[0])
 

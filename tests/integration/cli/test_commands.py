@@ -21,10 +21,11 @@ from tests.conftest import SECRET, ManualClock
 
 Run = Callable[..., Awaitable[Result]]
 
-CREATE_LIST = (
-    "list create letter --name en=Letter --name de=Brief --description en=Monthly --sender Society "
-    "--from letter@society.example --contact privacy@society.example --time-zone Europe/Berlin"
-).split()
+CREATE_LIST = [
+    *("list", "create", "letter", "--name", "en=Letter", "--name", "de=Brief", "--description", "en=Monthly"),
+    *("--sender", "Society", "--from", "letter@society.example", "--contact", "privacy@society.example"),
+    *("--postal-address", "Harbour Street 4, Flensburg", "--time-zone", "Europe/Berlin"),
+]
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def make_list(run: Run) -> None:
-    result = await run(*CREATE_LIST, "--postal-address", "Harbour Street 4, Flensburg")
+    result = await run(*CREATE_LIST)
     assert result.output == "Sign-up page: https://news.example.org/subscribe/letter\n"
 
 
@@ -188,7 +189,8 @@ async def test_links_outlive_a_change_of_the_token_key(run: Run, house: House) -
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["campaign"], ["campaign", "create"], ["campaign", "send"], ["list", "create"], ["token", "create"], ["dev"]]
+    "command",
+    [[], ["campaign"], ["campaign", "create"], ["campaign", "send"], ["list", "create"], ["token", "create"], ["dev"]],
 )
 async def test_help_fits_eighty_columns(run: Run, command: list[str]) -> None:
     result = await run(*command, "--help")

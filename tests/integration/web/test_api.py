@@ -58,7 +58,7 @@ async def test_a_campaign_goes_from_draft_to_sent(call: Call, site: Site) -> Non
         pass
     done = await (await call("GET", "/1")).json()
     assert (done["state"], done["totals"], done["planned"]) == ("sent", {"accepted": 1}, 1)
-    assert [mail.recipients for mail in await site.mailbox.messages()][0] == (READER,)
+    assert (await site.mailbox.messages())[0].recipients == (READER,)
     overview = await (await call("GET", "")).json()
     assert [each["campaign"] for each in overview["campaigns"]] == [1]
     assert overview["next"] is None

@@ -1,0 +1,276 @@
+"""The database refuses what must never be, whatever the program does: one row for each, a hair away from a legal one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.conftest import Server
+
+ID = "'5bf4965a-0afd-877d-9d08-861a97f7c8af'::uuid"
+NOW, LATER, SOONER = (
+    "'2026-11-21 14:05Z'::timestamptz",
+    "'2026-11-22 14:05Z'::timestamptz",
+    "'2026-11-20 14:05Z'::timestamptz",
+)
+SHA = "sha256('wording')"
+MONDAY = "'2026-11-16'::date"
+
+GROUND = f"""
+    insert into sender (name, from_address, postal_address, contact, created_at)
+    values ('Society', 'letter@example.org', 'Harbour Street 4', 'privacy@example.org', {NOW});
+    insert into list (slug, sender_id, languages, time_zone, list_id_header, created_at)
+    values ('letter', 1, '{{en}}', 'UTC', 'letter.example.org', {NOW});
+    insert into wording values ({SHA}, 'form', 'en', 'wording', {NOW});
+    insert into subscriber (subscriber_id, address, domain, language, created_at)
+    values ({ID}, 'ada@example.org', 'example.org', 'en', {NOW});
+    insert into campaign (list_id, name, created_at) values (1, 'November', {NOW});
+    insert into operator (name, role, created_at) values ('owner', 'owner', {NOW});
+    select ensure_delivery_week({MONDAY});
+"""
+
+
+def row(**columns: str) -> dict[str, str]:
+    """Columns and the SQL of their values."""
+    return columns
+
+
+PENDING = row(
+    subscriber_id=ID,
+    list_id="1",
+    state="'pending'",
+    language="'en'",
+    requested_at=NOW,
+    expires_at=LATER,
+)
+CONFIRMED = PENDING | row(state="'confirmed'", expires_at="null", confirmed_at=NOW)
+UNSUBSCRIBED = CONFIRMED | row(state="'unsubscribed'", unsubscribed_at=NOW, unsubscribed_via="'link'")
+CONFIRMATION = row(subscriber_id=ID, confirmation_id=ID, list_id="1", requested_at=NOW, expires_at=LATER)
+SUPPRESSION = row(subscriber_id=ID, reason="'left'", since=NOW, until=LATER)
+SUBSCRIBER = row(
+    subscriber_id="gen_random_uuid()", address="'ben@example.org'", domain="'example.org'", language="'en'", created_at=NOW
+)
+REQUEST = row(
+    subscriber_id=ID,
+    address="'ada@example.org'",
+    language="'en'",
+    list_ids="'{1}'",
+    form="''",
+    wording_hash=SHA,
+    agent="''",
+    received_at=NOW,
+    expires_at=LATER,
+    not_before=NOW,
+)
+OUTBOX = row(
+    kind="'confirm'",
+    subscriber_id=ID,
+    list_ids="'{1}'",
+    language="'en'",
+    message_id=ID,
+    created_at=NOW,
+    expires_at=LATER,
+    not_before=NOW,
+)
+DELIVERY = row(
+    subscriber_id=ID, campaign_id="1", week=MONDAY, state="'accepted'", epoch="1", attempts="1", first_at=NOW, attempted_at=NOW
+)
+DEFERRED = DELIVERY | row(state="'deferred'", retry_at=LATER)
+DRAFT = row(list_id="1", name="'December'", created_at=NOW)
+SENDING = DRAFT | row(
+    state="'sending'", started_at=NOW, week=MONDAY, message_key=SHA, message_domain="'example.org'", planned="1"
+)
+SENT = SENDING | row(state="'sent'", finished_at=LATER)
+CONTENT = row(campaign_id="1", language="'en'", subject="'Tide'", format="'markdown'", body="'Hello'")
+BATCH = row(campaign_id="1", batch_no="1", id_from=ID, id_to=ID, not_before=NOW)
+LEASED = BATCH | row(state="'leased'", lease_until=LATER, leased_by="'worker'")
+KEY = row(purpose="'token'", wrapped="decode(repeat('00', 60), 'hex')", created_at=NOW, retired_at=NOW)
+TOKEN = row(
+    operator_id="1",
+    name="'token'",
+    digest=SHA,
+    scopes="'{campaigns:read}'",
+    created_at=NOW,
+    expires_at=LATER,
+)
+HIT = row(code="decode(repeat('00', 16), 'hex')", kind="'mail'", occurred_at=NOW, expires_at=LATER)
+LIST = row(
+    slug="'digest'", sender_id="1", languages="'{en}'", time_zone="'UTC'", list_id_header="'digest.example.org'", created_at=NOW
+)
+EVENT = row(subscriber_id=ID, list_id="1", kind="'asked'", occurred_at=NOW, language="'en'")
+RUN = row(promise="'left'", started_at=NOW, finished_at=NOW, removed="0")
+
+ILLEGAL: dict[str, list[tuple[dict[str, str], dict[str, str]]]] = {
+    "subscriber": [
+        (SUBSCRIBER, {"subscriber_id": ID}),
+        (SUBSCRIBER, {"address": "'ben@example.org\n'"}),
+        (SUBSCRIBER, {"address": "'ben @example.org'"}),
+        (SUBSCRIBER, {"address": "repeat('a', 255)"}),
+        (SUBSCRIBER, {"domain": "'Example.org'"}),
+        (SUBSCRIBER, {"name": "E'Ben\\r\\nBcc: x'"}),
+        (SUBSCRIBER, {"name": "repeat('a', 101)"}),
+    ],
+    "subscription": [
+        (PENDING, {"state": "'lapsed'"}),
+        (PENDING, {"expires_at": "null"}),
+        (PENDING, {"list_id": "2"}),
+        (PENDING, {"subscriber_id": "gen_random_uuid()"}),
+        (PENDING, {"undo_id": ID, "undo_until": LATER}),
+        (CONFIRMED, {"expires_at": LATER}),
+        (CONFIRMED, {"confirmed_at": "null"}),
+        (CONFIRMED, {"unsubscribed_at": NOW, "unsubscribed_via": "'link'"}),
+        (CONFIRMED, {"undo_id": ID, "undo_until": LATER}),
+        (UNSUBSCRIBED, {"unsubscribed_at": "null", "unsubscribed_via": "null"}),
+        (UNSUBSCRIBED, {"unsubscribed_via": "null"}),
+        (UNSUBSCRIBED, {"unsubscribed_via": "'magic'"}),
+        (UNSUBSCRIBED, {"undo_id": ID}),
+        (UNSUBSCRIBED, {"undo_until": LATER}),
+    ],
+    "confirmation": [
+        (CONFIRMATION, {"expires_at": NOW}),
+        (CONFIRMATION, {"expires_at": "null"}),
+        (CONFIRMATION, {"subscriber_id": "gen_random_uuid()"}),
+    ],
+    "consent_event": [
+        (EVENT, {"kind": "'guessed'"}),
+        (EVENT, {"wording_hash": "sha256('other')"}),
+        (EVENT, {"subscriber_id": "gen_random_uuid()"}),
+    ],
+    "suppression": [
+        (SUPPRESSION, {"reason": "'whim'"}),
+        (SUPPRESSION, {"until": NOW}),
+        (SUPPRESSION, {"until": "null"}),
+        (SUPPRESSION | {"reason": "'objected'", "until": "null"}, {"until": LATER}),
+    ],
+    "signup_request": [
+        (REQUEST, {"expires_at": NOW}),
+        (REQUEST, {"expires_at": "null"}),
+        (REQUEST, {"list_ids": "'{}'"}),
+        (REQUEST, {"address": "repeat('a', 255)"}),
+        (REQUEST, {"subscriber_id": "null"}),
+        (REQUEST, {"wording_hash": "sha256('other')"}),
+        (REQUEST, {"agent": "repeat('a', 301)"}),
+    ],
+    "outbox": [
+        (OUTBOX, {"subscriber_id": "null"}),
+        (OUTBOX, {"request_id": "1"}),
+        (OUTBOX, {"kind": "'welcome'"}),
+        (OUTBOX, {"expires_at": NOW}),
+        (OUTBOX, {"expires_at": "null"}),
+        (OUTBOX, {"reply": "repeat('a', 301)"}),
+    ],
+    "limit_hit": [(HIT, {"code": "'\\x00'"}), (HIT, {"kind": "'address'"}), (HIT, {"expires_at": "null"})],
+    "delivery": [
+        (DELIVERY, {"state": "'sent'"}),
+        (DELIVERY, {"attempts": "-1"}),
+        (DELIVERY, {"retry_at": LATER}),
+        (DELIVERY, {"reply_status": "'fine'"}),
+        (DELIVERY, {"week": "'2026-11-30'::date"}),
+        (DEFERRED, {"retry_at": "null"}),
+    ],
+    "campaign": [
+        (DRAFT, {"name": "''"}),
+        (DRAFT, {"state": "'scheduled'"}),
+        (DRAFT, {"state": "'cancelled'"}),
+        (DRAFT, {"finished_at": LATER}),
+        (DRAFT, {"uncertain_policy": "'hope'"}),
+        (SENDING, {"message_key": "null"}),
+        (SENDING, {"message_key": "'\\x00'"}),
+        (SENDING, {"message_domain": "null"}),
+        (SENDING, {"started_at": "null"}),
+        (SENDING, {"planned": "null"}),
+        (SENDING, {"planned": "-1"}),
+        (SENDING, {"week": "'2026-11-17'::date"}),
+        (SENDING | {"state": "'paused'"}, {"week": "null"}),
+        (SENT, {"finished_at": "null"}),
+        (SENT, {"message_key": "null"}),
+    ],
+    "campaign_content": [
+        (CONTENT, {"body": "E' \\n'"}),
+        (CONTENT, {"subject": "''"}),
+        (CONTENT, {"language": "'English'"}),
+        (CONTENT, {"format": "'word'"}),
+    ],
+    "batch": [
+        (BATCH, {"id_to": "'00000000-0000-0000-0000-000000000000'"}),
+        (BATCH, {"lease_until": LATER, "leased_by": "'worker'"}),
+        (LEASED, {"lease_until": "null"}),
+        (LEASED, {"leased_by": "null"}),
+    ],
+    "key": [
+        (KEY, {"purpose": "'address'", "retired_at": "null"}),
+        (KEY, {"purpose": "'address'"}),
+        (KEY, {"retired_at": "null"}),
+        (KEY, {"wrapped": "'\\x00'"}),
+    ],
+    "api_token": [
+        (TOKEN, {"scopes": "'{}'"}),
+        (TOKEN, {"scopes": "'{everything}'"}),
+        (TOKEN, {"expires_at": NOW}),
+        (TOKEN, {"digest": "'\\x00'"}),
+    ],
+    "list": [
+        (LIST, {"slug": "'letter'"}),
+        (LIST, {"slug": "'-digest'"}),
+        (LIST, {"slug": "'Digest'"}),
+        (LIST, {"list_id_header": "'letter.example.org'"}),
+        (LIST, {"list_id_header": "'digest>example.org'"}),
+        (LIST, {"languages": "'{}'"}),
+        (LIST, {"sender_id": "2"}),
+    ],
+    "retention_run": [(RUN, {"finished_at": SOONER}), (RUN, {"removed": "-1"})],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+async def connection(server: Server, template: str) -> AsyncIterator[Any]:
+    """One database for all: nothing is ever committed but the ground."""
+    name = f"{template}_illegal"
+    await server.run(f"create database {name} owner {server.owner} template {template}")
+    connection = await asyncpg.connect(server.url(name))
+    await connection.execute(GROUND)
+    yield connection
+    await connection.close()
+    await server.run(f"drop database {name} with (force)")
+
+
+async def _insert(connection: Any, table: str, row: dict[str, str]) -> None:
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(f"insert into {table} ({', '.join(row)}) values ({', '.join(row.values())})")
+    finally:
+        await transaction.rollback()
+
+
+@pytest.mark.parametrize(
+    ("table", "legal", "change"),
+    [(table, *case) for table, cases in ILLEGAL.items() for case in cases],
+    ids=[f"{table}-{'-'.join(change)}-{number}" for number, (table, change) in enumerate(
+        (table, change) for table, cases in ILLEGAL.items() for _, change in cases)],
+)  # fmt: skip
+async def test_the_database_refuses_an_illegal_row(
+    connection: Any, table: str, legal: dict[str, str], change: dict[str, str]
+) -> None:
+    await _insert(connection, table, legal)
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+        await _insert(connection, table, legal | change)
+
+
+@pytest.mark.parametrize("purpose", ["address", "token"])
+async def test_there_is_one_address_key_and_one_current_token_key(connection: Any, purpose: str) -> None:
+    assert await connection.fetchval("select count(*) from key where purpose = $1 and retired_at is null", purpose) == 1
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await _insert(connection, "key", KEY | {"purpose": f"'{purpose}'", "retired_at": "null"})
+
+
+@pytest.mark.parametrize("table", ["consent_event", "withdrawal", "retention_run", "audit_log"])
+async def test_evidence_is_append_only_even_for_the_owner(connection: Any, table: str) -> None:
+    owner = await connection.fetchval("select tableowner = current_user from pg_tables where tablename = $1", table)
+    column = await connection.fetchval("select attname from pg_attribute where attrelid = $1::regclass and attnum = 3", table)
+    assert owner
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute(f"update {table} set {column} = {column}")

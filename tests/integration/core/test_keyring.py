@@ -1,0 +1,105 @@
+"""A database makes its keys once; they open with its secret alone, rotate, and move to another secret whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from newsletter.core.database import Database
+from newsletter.core.errors import WrongSecret
+from newsletter.core.keys import Keyring, change_secret, open_keyring, rotate_token_key, wrap
+from newsletter.core.migrations import migrate
+from newsletter.core.tokens import Purpose, Tokens
+from tests.conftest import SECRET, START
+
+OTHER = "another secret for tests, 32 characters or more"
+
+
+@pytest.fixture
+async def new(empty_database_url: str) -> AsyncIterator[Database]:
+    """Migrated, and never started."""
+    database = await Database.connect(empty_database_url)
+    await migrate(database, now=START)
+    yield database
+    await database.close()
+
+
+async def test_the_first_start_makes_the_keys_and_the_next_finds_them(new: Database) -> None:
+    first = await open_keyring(new, SECRET, now=START)
+    assert await open_keyring(new, SECRET, now=START + timedelta(days=1)) == first
+    assert len({first.address_key, *first.token_keys.values()}) == 2
+
+
+async def test_processes_that_start_at_once_agree_on_the_keys(new: Database) -> None:
+    opened = await asyncio.gather(*(open_keyring(new, SECRET, now=START) for _ in range(5)))
+    assert all(keyring == opened[0] for keyring in opened)
+    assert await new.fetchval("select count(*) from key") == 2
+
+
+async def test_two_databases_have_nothing_in_common(new: Database, db: Database) -> None:
+    one, other = await open_keyring(new, SECRET, now=START), await open_keyring(db, SECRET, now=START)
+    assert one.address_key != other.address_key
+    assert one.subscriber_id("ada@example.org") != other.subscriber_id("ada@example.org")
+
+
+async def test_no_key_lies_open_in_the_database(db: Database) -> None:
+    keyring = await open_keyring(db, SECRET, now=START)
+    rows = await db.fetch("select wrapped from key")
+    for key in (keyring.address_key, *keyring.token_keys.values()):
+        assert all(key not in row["wrapped"] for row in rows)
+
+
+async def test_a_wrong_secret_is_refused_and_makes_nothing(db: Database) -> None:
+    await db.execute("delete from key where purpose = 'token'")
+    with pytest.raises(WrongSecret, match="set NEWSLETTER_SECRET"):
+        await open_keyring(db, OTHER, now=START)
+    assert await db.fetchval("select count(*) from key") == 1
+
+
+async def test_a_first_start_that_was_cut_short_is_completed(db: Database) -> None:
+    before = await open_keyring(db, SECRET, now=START)
+    await db.execute("delete from key where purpose = 'token'")
+    after = await open_keyring(db, SECRET, now=START)
+    assert after.address_key == before.address_key
+    assert Tokens(after).read(Purpose.UNDO, Tokens(after).mint(Purpose.UNDO, b"x")) == b"x"
+
+
+async def test_links_that_were_sent_go_on_working_after_token_keys_rotated(db: Database) -> None:
+    before = await open_keyring(db, SECRET, now=START)
+    link = Tokens(before).mint(Purpose.UNSUBSCRIBE, b"ada")
+    for day in range(1, 4):
+        async with db.transaction() as transaction:
+            await rotate_token_key(transaction, SECRET, now=START + timedelta(days=day))
+    after = await open_keyring(db, SECRET, now=START)
+    assert Tokens(after).read(Purpose.UNSUBSCRIBE, link) == b"ada"
+    assert after.current_token_key not in before.token_keys
+    assert len(after.token_keys) == 4
+    assert after.subscriber_id("ada@example.org") == before.subscriber_id("ada@example.org")
+
+
+async def test_another_secret_opens_the_same_keys_after_the_change(db: Database) -> None:
+    before = await _with_rotated_key(db)
+    async with db.transaction() as transaction:
+        assert await change_secret(transaction, SECRET, OTHER) == 3
+    assert await open_keyring(db, OTHER, now=START) == before
+    with pytest.raises(WrongSecret):
+        await open_keyring(db, SECRET, now=START)
+
+
+async def test_a_change_of_secret_changes_all_keys_or_none(db: Database) -> None:
+    """Even without a transaction around it: a database half of whose keys open with each secret opens with neither."""
+    await _with_rotated_key(db)
+    await db.execute("update key set wrapped = $1 where key_id = 3", wrap(b"k" * 32, OTHER, "token"))
+    before = await db.fetch("select * from key order by key_id")
+    with pytest.raises(WrongSecret):
+        await change_secret(db, SECRET, OTHER)
+    assert await db.fetch("select * from key order by key_id") == before
+
+
+async def _with_rotated_key(db: Database) -> Keyring:
+    async with db.transaction() as transaction:
+        await rotate_token_key(transaction, SECRET, now=START)
+    return await open_keyring(db, SECRET, now=START)
