@@ -113,7 +113,7 @@ class Settings(BaseModel):
 
     confirm_hours: int = Field(24, ge=1, le=24, description="Hours until an unconfirmed sign-up lapses and is deleted")
     erase_left_days: int = Field(
-        14, ge=0, le=28, description="Days after the last unsubscribe until everything about the person is deleted"
+        14, ge=1, le=28, description="Days after the last unsubscribe until everything about the person is deleted"
     )
     origin_days: int = Field(
         180, ge=1, le=1095, description="Days that network address and browser of a consent are kept as evidence"

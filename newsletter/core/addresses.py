@@ -58,7 +58,7 @@ def parse_address(given: str) -> Address:
 
 def _checked(typed: str) -> Address:
     try:
-        found = validate_email(typed, check_deliverability=False, allow_smtputf8=True)
+        found = validate_email(typed, check_deliverability=False, allow_smtputf8=True, strict=True)
     except EmailSyntaxError:
         raise InvalidAddress(
             N_("This is not a complete email address. It looks like name@example.org."), field="email"

@@ -36,6 +36,8 @@ from newsletter.subscribing.rules import (
 from newsletter.subscribing.store import Request
 
 NETWORK_WINDOW = timedelta(hours=1)
+MOST_LISTS = 50
+"""That one request may be about."""
 RETRY_REQUEST_AFTER = timedelta(minutes=1)
 
 log = get_logger(__name__)
@@ -80,6 +82,8 @@ class Joining:
         name = _checked_name(form.name)
         if not form.lists:
             raise InvalidInput(N_("Please choose at least one letter."), field="list")
+        if len(form.lists) > MOST_LISTS:
+            raise InvalidInput(N_("These are too many lists at once. Please choose 50 at most."), field="list")
         lists = await open_lists(self._db, form.lists)
         if len({each.sender.sender_id for each in lists}) > 1:
             raise InvalidInput(

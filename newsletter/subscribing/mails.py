@@ -105,20 +105,22 @@ class SubscriptionMails:
     def _mail(self, queued: QueuedMail, address: str, subscriber_id: UUID, lists: Sequence[MailingList], now: datetime) -> Mail:
         sender, zone = lists[0].sender, lists[0].zone
         slots = {"asked_at": long_time(queued.created_at.astimezone(zone), queued.language)}
+        ways_out: list[str] = []
         if queued.kind == "confirm":
             assert queued.about is not None
             slots["confirm_url"] = self._links.confirm(subscriber_id, queued.about)
             slots["refuse_url"] = f"{slots['confirm_url']}/refuse"
             slots["until"] = long_time(queued.expires_at.astimezone(zone), queued.language)
         else:
-            slots["unsubscribe_url"] = self._links.unsubscribe(subscriber_id, lists[0].list_id)
+            ways_out = [self._links.unsubscribe(subscriber_id, each.list_id) for each in lists]
+            slots["unsubscribe_url"] = "\n".join(ways_out)
         subject, body = _filled(pattern(queued.kind, lists, queued.language, privacy_url=self._links.privacy), slots)
         headers = sender_headers(
             sender, address, subject=subject, message_id=f"<{queued.message_id}@{sender.domain}>", at=now.astimezone(zone)
         )
         headers.append(TokenHeader("Auto-Submitted", "auto-generated"))
-        if "unsubscribe_url" in slots:
-            headers += unsubscribe_headers(slots["unsubscribe_url"])
+        if len(ways_out) == 1:  # The header has room for one.
+            headers += unsubscribe_headers(ways_out[0])
         composed = compose(headers, text=_wrapped(body), html=_html(subject, body), boundary=queued.message_id.hex)
         return Mail(envelope_form(sender.from_address), envelope_form(address), composed.data, composed.needs_smtputf8)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -10,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from aiohttp import web
 
 from newsletter.consent.service import Origin
-from newsletter.web.services import SERVICES, Services
+from newsletter.web.services import NOW, SERVICES, Services
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -29,16 +28,12 @@ def services(request: web.Request) -> Services:
 
 def set_moment(request: web.Request) -> None:
     """Read the clock, once for each request."""
-    with warnings.catch_warnings():
-        # aiohttp would rather have a RequestKey; every handler of the house knows this one by its name.
-        warnings.simplefilter("ignore", web.NotAppKeyWarning)
-        request["now"] = services(request).clock.now()
+    request[NOW] = services(request).clock.now()
 
 
 def moment(request: web.Request) -> datetime:
     """When the request came in; nothing below looks at a clock."""
-    now: datetime = request["now"]
-    return now
+    return request[NOW]
 
 
 def origin(request: web.Request, form: str) -> Origin:

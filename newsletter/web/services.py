@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 
 from aiohttp import web
@@ -39,3 +40,6 @@ class Services:
 
 SERVICES = web.AppKey("services", Services)
 """Where handlers find them: `request.app[SERVICES]`."""
+
+NOW = web.RequestKey("now", datetime)
+"""When a request came in: `request[NOW]`, read once by the middleware."""

@@ -13,7 +13,7 @@ from newsletter.campaigns.service import NewCampaign, Status
 from newsletter.core.errors import InvalidInput
 from newsletter.operators.service import Scope
 from newsletter.web.api.requests import Body, authorized, body, campaign_number
-from newsletter.web.services import SERVICES
+from newsletter.web.services import NOW, SERVICES
 
 routes = web.RouteTableDef()
 ONE = r"/api/v1/campaigns/{number:\d{1,9}}"
@@ -56,7 +56,7 @@ async def create(request: web.Request) -> web.Response:
     )
     new = NewCampaign(given.list_name, given.name, drafts, given.uncertain_policy)
     campaigns = request.app[SERVICES].campaigns
-    number = await campaigns.create(new, by=caller.operator, now=request["now"])
+    number = await campaigns.create(new, by=caller.operator, now=request[NOW])
     return web.json_response(
         _status(await campaigns.status(number)), status=201, headers={"Location": f"/api/v1/campaigns/{number}"}
     )
@@ -86,7 +86,7 @@ async def preview(request: web.Request) -> web.Response:
     await authorized(request, Scope.READ)
     finished = await request.app[SERVICES].campaigns.preview(
         campaign_number(request),
-        now=request["now"],
+        now=request[NOW],
         language=request.query.get("language"),
         name=request.query.get("name", "")[:100],
     )
@@ -106,7 +106,7 @@ async def test(request: web.Request) -> web.Response:
     caller = await authorized(request, Scope.WRITE)
     given = await body(request, TestBody)
     outcome = await request.app[SERVICES].campaigns.test(
-        campaign_number(request), given.to, by=caller.operator, now=request["now"], language=given.language, name=given.name
+        campaign_number(request), given.to, by=caller.operator, now=request[NOW], language=given.language, name=given.name
     )
     return web.json_response({"outcome": outcome.state, "code": outcome.code, "status": outcome.status, "reply": outcome.reply})
 
@@ -114,28 +114,28 @@ async def test(request: web.Request) -> web.Response:
 @routes.post(ONE + "/send")
 async def send(request: web.Request) -> web.Response:
     caller = await authorized(request, Scope.SEND)
-    await request.app[SERVICES].campaigns.send(campaign_number(request), by=caller.operator, now=request["now"])
+    await request.app[SERVICES].campaigns.send(campaign_number(request), by=caller.operator, now=request[NOW])
     return await _answer(request, 202)
 
 
 @routes.post(ONE + "/pause")
 async def pause(request: web.Request) -> web.Response:
     caller = await authorized(request, Scope.SEND)
-    await request.app[SERVICES].campaigns.pause(campaign_number(request), by=caller.operator, now=request["now"])
+    await request.app[SERVICES].campaigns.pause(campaign_number(request), by=caller.operator, now=request[NOW])
     return await _answer(request)
 
 
 @routes.post(ONE + "/resume")
 async def resume(request: web.Request) -> web.Response:
     caller = await authorized(request, Scope.SEND)
-    await request.app[SERVICES].campaigns.resume(campaign_number(request), by=caller.operator, now=request["now"])
+    await request.app[SERVICES].campaigns.resume(campaign_number(request), by=caller.operator, now=request[NOW])
     return await _answer(request)
 
 
 @routes.post(ONE + "/cancel")
 async def cancel(request: web.Request) -> web.Response:
     caller = await authorized(request, Scope.SEND)
-    await request.app[SERVICES].campaigns.cancel(campaign_number(request), by=caller.operator, now=request["now"])
+    await request.app[SERVICES].campaigns.cancel(campaign_number(request), by=caller.operator, now=request[NOW])
     return await _answer(request)
 
 

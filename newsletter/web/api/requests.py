@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from newsletter.core.errors import InvalidInput, NewsletterError
 from newsletter.operators.service import Caller, Scope
-from newsletter.web.services import SERVICES
+from newsletter.web.services import NOW, SERVICES
 
 Model = TypeVar("Model", bound="Body")
 
@@ -29,7 +29,7 @@ async def authorized(request: web.Request, scope: Scope) -> Caller:
     """Who calls. Raises `Unauthorized`, or `Forbidden` when the token lacks the scope."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     services = request.app[SERVICES]
-    caller = await services.operators.caller(token.strip(), now=request["now"]) if kind.lower() == "bearer" else None
+    caller = await services.operators.caller(token.strip(), now=request[NOW]) if kind.lower() == "bearer" else None
     if caller is None:
         raise Unauthorized("This needs a valid API token: send the header `Authorization: Bearer nl_…`.")
     caller.need(scope)

@@ -26,7 +26,6 @@ from newsletter.web.public.sentences import promise
 from newsletter.web.render import language_of, page, prefix
 
 SLUG = "[a-z0-9-]{1,63}"
-MOST_LISTS = 50
 _ALLOWED = {
     "Access-Control-Allow-Methods": "POST",
     "Access-Control-Allow-Headers": "content-type",
@@ -148,8 +147,6 @@ async def _from_form(request: web.Request, mailing_list: MailingList) -> Asked:
 
 def _slugs(mailing_list: MailingList, more: Sequence[str]) -> tuple[str, ...]:
     slugs = tuple(dict.fromkeys([mailing_list.slug, *filter(None, more)]))
-    if len(slugs) > MOST_LISTS:
-        raise Malformed(N_("These are too many lists at once. Please choose 50 at most."), field="list")
     if not all(re.fullmatch(SLUG, slug) for slug in slugs):
         raise NotFound("There is no such list, or it takes no sign-ups.")
     return slugs

@@ -263,7 +263,7 @@ async def test_a_form_for_a_list_that_there_is_not_gets_a_clear_answer(site: Sit
 async def test_a_form_for_too_many_lists_gets_a_clear_answer(site: Site) -> None:
     fields = [("email", READER), *(("list", f"list-{number}") for number in range(60))]
     answer = await site.post("/subscribe/letter", fields)
-    assert answer.status == 400
+    assert answer.status == 422
     assert "Please choose 50 at most." in (await page(answer)).words
 
 

@@ -86,7 +86,7 @@ def test_a_value_that_does_not_fit_is_named_with_the_remedy(name: str, value: st
     ("name", "fits", "does_not"),
     [
         ("ERASE_LEFT_DAYS", "28", "29"),
-        ("ERASE_LEFT_DAYS", "0", "-1"),
+        ("ERASE_LEFT_DAYS", "1", "0"),
         ("CONFIRM_HOURS", "24", "25"),
         ("CONFIRM_HOURS", "1", "0"),
         ("ORIGIN_DAYS", "1095", "1096"),
