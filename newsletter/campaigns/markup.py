@@ -89,19 +89,15 @@ class _Checker(HTMLParser):
         self._body = body
         self._depth = 0
         self._blocks: list[tuple[Piece, int]] = []
-        self._tags: list[str] = []
 
     def check(self, markup: str) -> None:
         """Raises InvalidContent for the first thing that is wrong."""
-        words = list(self._stand_ins.pieces)
         left = set(self._stand_ins.pattern.findall(markup))
-        for word in words:
+        for word, piece in self._stand_ins.pieces.items():
             if word not in left:
-                raise self._misplaced(self._stand_ins.pieces[word])
+                raise self._misplaced(piece)
         self.feed(markup)
         self.close()
-        if self._tags != [word for word in words if self._stand_ins.pieces[word].tag]:
-            raise self._crossing(self._stand_ins.pieces[self._tags[0]])
 
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
         for name, value in attrs:
@@ -120,7 +116,6 @@ class _Checker(HTMLParser):
         piece = self._stand_ins.pieces.get(data)
         if piece is None:
             raise InvalidContent("The body holds a comment that cannot be taken out: delete it.", field="body")
-        self._tags.append(data)
         if piece.tag in OPENERS:
             self._blocks.append((piece, self._depth))
         elif not self._blocks or self._blocks[-1][1] != self._depth:

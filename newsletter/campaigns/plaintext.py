@@ -185,8 +185,6 @@ class _Writer(HTMLParser):
             if self._heading == "h2":
                 lines.append("-" * max(map(self._stand_ins.columns, lines)))
             self._write(lines, tag)
-        else:
-            self._out += [word for word in run if self._stand_ins.tag_pattern.fullmatch(word)]
         self._out += after
 
     def _write(self, lines: Sequence[str], tag: str) -> None:

@@ -101,8 +101,6 @@ def sanitised(markup: str, *, tables: bool, right_to_left: bool) -> str:
         raise InvalidContent(
             f"The body has more than {MAX_ELEMENTS} elements (paragraphs, cells, …): shorten it.", field="body"
         )
-    if _claimed_depth(markup) > MAX_DEPTH:
-        raise _too_deep()
     loose = _LOOSE.clean(markup)
     _check_work(loose)
     base = (_BASE + (_TABLES if tables else "")).replace("END", "right" if right_to_left else "left")
@@ -142,22 +140,6 @@ _STRICT = nh3.Cleaner(
 )
 
 
-def _claimed_depth(markup: str) -> int:
-    """The most elements open at once, by a count that believes what is written; those that close by themselves left out."""
-    by_itself = VOID | {"p", "li", "td", "th", "tr", "dt", "dd", "thead", "tbody", "tfoot", "input", "meta", "link"}
-    open_now: dict[str, int] = {}
-    depth = deepest = 0
-    for closing, name in re.findall(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)", markup):
-        element = name.lower()
-        if element in by_itself or (closing and not open_now.get(element)):
-            continue
-        step = -1 if closing else 1
-        open_now[element] = open_now.get(element, 0) + step
-        depth += step
-        deepest = max(deepest, depth)
-    return deepest
-
-
 def _check_work(loose: str) -> None:
     """`loose` is well formed, so that its depth is exact."""
     depth = deepest = elements = 0
@@ -167,13 +149,9 @@ def _check_work(loose: str) -> None:
             depth += -1 if closing else 1
             deepest = max(deepest, depth)
     if deepest > MAX_DEPTH:
-        raise _too_deep()
+        raise InvalidContent(f"More than {MAX_DEPTH} elements are open inside one another: close some.", field="body")
     declarations = sum(sheet.count(":") for sheet in re.findall(r"<style[^>]*>(.*?)</style>", loose, re.DOTALL))
     if declarations * elements > MAX_STYLING:
         raise InvalidContent(
             "The style sheets are too long for so many elements: leave out the rules that are not used.", field="body"
         )
-
-
-def _too_deep() -> InvalidContent:
-    return InvalidContent(f"More than {MAX_DEPTH} elements are open inside one another: close some.", field="body")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ class Campaigns:
         Raises `InvalidContent` with line and reason when a content cannot become a mail, `NotFound` when there is no such list.
         """
         mailing_list = await list_by_slug(self._db, new.list)
-        self._check_campaign(new, mailing_list)
+        await asyncio.to_thread(self._check_campaign, new, mailing_list)  # Hostile content may take seconds.
         async with self._db.transaction() as db:
             campaign_id = await store.add_campaign(
                 db, list_id=mailing_list.list_id, name=new.name.strip(), uncertain_policy=new.uncertain_policy, now=now
@@ -160,7 +161,8 @@ class Campaigns:
         """Compiled. For a campaign that was not started yet with a passing key, so that it can be looked at."""
         row = await self._row(self._db, campaign_id)
         mailing_list = await list_by_id(self._db, row.list_id)
-        contents = {draft.language: self._compile(draft, mailing_list) for draft in await self.drafts(campaign_id)}
+        drafts = await self.drafts(campaign_id)
+        contents = {draft.language: await asyncio.to_thread(self._compile, draft, mailing_list) for draft in drafts}
         return Letter(
             campaign_id,
             mailing_list,

@@ -169,9 +169,9 @@ async def send(number: int, *, yes: bool, watch: bool) -> None:
     async with open_house(settings(), name="campaign") as house:
         readers = await house.campaigns.audience(number)
         if not yes:
-            click.confirm(f"Send campaign {number} to {readers:,} readers now?", abort=True)
+            click.confirm(f"Send campaign {number} to {_readers(readers)} now?", abort=True)
         await house.campaigns.send(number, by=BY, now=house.clock.now())
-        click.echo(f"Sending campaign {number} to {readers:,} readers.")
+        click.echo(f"Sending campaign {number} to {_readers(readers)}.")
         if watch:
             await _watch(house.campaigns, number)
 
@@ -233,8 +233,12 @@ _WORDS = {
 }
 
 
+def _readers(count: int) -> str:
+    return f"{count:,} reader" if count == 1 else f"{count:,} readers"
+
+
 def _print_status(found: Status) -> None:
-    click.echo(f"{found.name}\n{found.state}, {found.planned:,} readers when it was started")
+    click.echo(f"{found.name}\n{found.state}, {_readers(found.planned)} when it was started")
     click.echo(f"Started {moment(found.started_at)}, finished {moment(found.finished_at)}")
     for state, words in _WORDS.items():
         if count := found.totals.get(state):

@@ -19,7 +19,7 @@ _SHORTEST_SECRET = 32
 @click.command()
 @command
 async def migrate() -> None:
-    """Bring the database's schema up to this program; safe to run again."""
+    """Bring the database up to date; safe to run again."""
     chosen = settings()
     db = await Database.connect(chosen.database_url.get_secret_value(), size=2, name="newsletter migrate")
     try:

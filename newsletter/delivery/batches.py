@@ -88,6 +88,11 @@ async def plan_campaign(db: Connection, *, campaign_id: int, list_id: int, messa
     return planned
 
 
+async def claim(db: Connection, *, worker: str, lease: timedelta, now: datetime) -> Batch | None:
+    """A batch that is due, for that worker and that long; None when there is nothing to do."""
+    return await store.claim_batch(db, worker=worker, now=now, lease_until=now + lease)
+
+
 @dataclass
 class Chunk:
     """Readers in hand, with what is known of each so far."""

@@ -51,8 +51,6 @@ class Outbox:
 
     async def run_once(self) -> bool:
         """Send what is due now, a handful at most; true when there may be more."""
-        if self._courier.rest:
-            return False
         now = self._clock.now()
         mails = await store.claim_mails(self._db, now=now, lease_until=now + LEASE, size=AT_A_TIME)
         results = await asyncio.gather(*(self._deliver(mail) for mail in mails), return_exceptions=True)

@@ -20,8 +20,7 @@ from newsletter.core.clock import Clock
 from newsletter.core.database import Database
 from newsletter.core.errors import DatabaseUnavailable
 from newsletter.core.logs import get_logger
-from newsletter.delivery import store as delivery
-from newsletter.delivery.batches import BatchRun
+from newsletter.delivery.batches import BatchRun, claim
 from newsletter.delivery.outbox import Outbox
 from newsletter.delivery.rules import LEASE
 from newsletter.delivery.session import Courier
@@ -111,8 +110,7 @@ class Worker:
         """Work on one batch until it is finished, put off or lost; true when there was one."""
         if self._courier.rest:  # Or every batch would be claimed only to be put off.
             return False
-        now = self._clock.now()
-        batch = await delivery.claim_batch(self._db, worker=self._name, now=now, lease_until=now + self._lease)
+        batch = await claim(self._db, worker=self._name, lease=self._lease, now=self._clock.now())
         if batch is None:
             return False
         if self._letter is None or self._letter.campaign_id != batch.campaign_id:

@@ -17,6 +17,7 @@ PREFIX = "nl_"
 """Begins every API token, so that a leaked one can be told from other secrets."""
 
 ROLES = ("owner", "editor", "viewer")
+LONGEST_NAME = 100
 
 
 class Scope(StrEnum):
@@ -50,27 +51,49 @@ class Operators:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def create(self, name: str, role: str, *, now: datetime) -> int:
+    async def create(self, name: str, role: str, *, now: datetime, by: str = COMMAND_LINE.operator) -> int:
         """Raises `InvalidInput`, and `Conflict` when the name is taken."""
-        if not 1 <= len(name.strip()) <= 100 or role not in ROLES:
+        if not 1 <= len(name.strip()) <= LONGEST_NAME or role not in ROLES:
             raise InvalidInput("An operator needs a name of 1 to 100 characters and a role: owner, editor or viewer.")
-        operator_id = await store.add_operator(self._db, name=name.strip(), role=role, now=now)
-        if operator_id is None:
-            raise Conflict("There is an operator of that name already.")
-        return operator_id
+        async with self._db.transaction() as db:
+            operator_id = await store.add_operator(db, name=name.strip(), role=role, now=now)
+            if operator_id is None:
+                raise Conflict("There is an operator of that name already.")
+            await audit(db, by, "operator.create", f"operator {operator_id}", now)
+            return operator_id
 
     async def create_token(
-        self, operator: str, name: str, scopes: Sequence[str], *, valid_for: timedelta, now: datetime
+        self,
+        operator: str,
+        name: str,
+        scopes: Sequence[str],
+        *,
+        valid_for: timedelta,
+        now: datetime,
+        by: str = COMMAND_LINE.operator,
     ) -> str:
-        """A fresh API token. It is returned here and nowhere else: only its hash is stored."""
+        """A fresh API token. It is returned here and nowhere else: only its hash is stored.
+
+        Raises `InvalidInput`, and `NotFound` when there is no such operator.
+        """
         if not scopes or not set(scopes) <= set(Scope):
             raise InvalidInput(f"A token needs scopes out of {', '.join(Scope)}.", field="scopes")
-        operator_id = await store.find_operator(self._db, name=operator)
+        if not 1 <= len(name.strip()) <= LONGEST_NAME:
+            raise InvalidInput("A token needs a name of 1 to 100 characters.", field="name")
+        if valid_for <= timedelta(0):
+            raise InvalidInput("A token has to be valid for some time.", field="days")
+        async with self._db.transaction() as db:
+            return await self._add_token(db, operator, name.strip(), scopes, valid_for=valid_for, now=now, by=by)
+
+    async def _add_token(
+        self, db: Connection, operator: str, name: str, scopes: Sequence[str], *, valid_for: timedelta, now: datetime, by: str
+    ) -> str:
+        operator_id = await store.find_operator(db, name=operator)
         if operator_id is None:
             raise NotFound(f'There is no operator "{operator[:100]}".')
         token = PREFIX + secrets.token_urlsafe(32)
-        await store.add_token(
-            self._db,
+        token_id = await store.add_token(
+            db,
             operator_id=operator_id,
             name=name,
             digest=sha256(token),
@@ -78,18 +101,24 @@ class Operators:
             now=now,
             expires_at=now + valid_for,
         )
+        await audit(db, by, "token.create", f"token {token_id} of {operator}", now)
         return token
 
     async def first_credentials(self, *, now: datetime) -> str | None:
         """An owner with a token, once in a database's life; None when there was one before."""
         if await store.count_tokens(self._db):
             return None
-        await store.add_operator(self._db, name="owner", role="owner", now=now)
-        return await self.create_token("owner", "first token", list(Scope), valid_for=timedelta(days=365), now=now)
+        async with self._db.transaction() as db:
+            # Of two processes that start at once, the second waits here until the first has its token.
+            await store.add_operator(db, name="owner", role="owner", now=now)
+            if await store.count_tokens(db):
+                return None
+            year = timedelta(days=365)
+            return await self._add_token(db, "owner", "first token", list(Scope), valid_for=year, now=now, by="first start")
 
     async def caller(self, token: str, *, now: datetime) -> Caller | None:
-        """Who an API token belongs to; None when it is not valid (any more)."""
-        if not token.startswith(PREFIX):
+        """Who an API token belongs to; None when it is not valid (any more), whatever else it is."""
+        if not token.startswith(PREFIX) or not token.isascii():
             return None
         found = await store.open_token(self._db, digest=sha256(token), now=now)
         return Caller(found.operator, frozenset(found.scopes)) if found else None
@@ -97,9 +126,12 @@ class Operators:
     async def tokens(self) -> list[store.TokenRow]:
         return await store.list_tokens(self._db)
 
-    async def revoke_token(self, token_id: int, *, now: datetime) -> None:
-        if not await store.revoke_token(self._db, token_id=token_id, now=now):
-            raise NotFound("There is no such token, or it was revoked before.")
+    async def revoke_token(self, token_id: int, *, now: datetime, by: str = COMMAND_LINE.operator) -> None:
+        """Useless at once. Raises `NotFound`."""
+        async with self._db.transaction() as db:
+            if not await store.revoke_token(db, token_id=token_id, now=now):
+                raise NotFound("There is no such token, or it was revoked before.")
+            await audit(db, by, "token.revoke", f"token {token_id}", now)
 
 
 async def audit(db: Connection, by: str, action: str, target: str, now: datetime) -> None:

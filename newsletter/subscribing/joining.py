@@ -7,6 +7,7 @@ import contextlib
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from uuid import UUID, uuid4
 
 from newsletter.consent import service as consent
@@ -61,7 +62,7 @@ class JoiningConfig:
     signups_per_network_hour: int
     privacy_url: str
     dns_check: bool = False
-    dns_timeout: int = 2
+    dns_timeout: float = 2
 
 
 class Joining:
@@ -118,7 +119,7 @@ class Joining:
         """Ask DNS, for so long and no longer; whoever cannot be asked about in time is taken as they are."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.dns_timeout):
-                await asyncio.to_thread(check_deliverable, address, timeout=self._config.dns_timeout)
+                await asyncio.to_thread(check_deliverable, address, timeout=ceil(self._config.dns_timeout))
 
     async def _check_network(self, network: str | None, now: datetime) -> bytes | None:
         if not network:

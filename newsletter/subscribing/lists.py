@@ -17,7 +17,7 @@ from newsletter.delivery.message import check_header_text
 from newsletter.subscribing import store
 from newsletter.subscribing.store import ListRow
 
-_SLUG = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+_SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ async def create_list(db: Database, new: NewList, sender: NewSender | str, *, ba
                 visibility="public" if new.public else "private",
                 languages=list(new.texts),
                 time_zone=new.time_zone,
-                list_id_header=f"{new.slug}.{base_host}".lower(),
+                list_id_header=f"{new.slug}.{base_host}".lower().replace(":", "-"),  # of an IPv6 address
                 return_urls=list(new.return_urls),
                 now=now,
             )
@@ -181,22 +181,27 @@ async def _sender(db: Connection, sender: NewSender | str, now: datetime) -> int
             raise NotFound(f'There is no sender "{sender[:100]}".')
         return found
     name = check_header_text(sender.name.strip(), field="sender name")
-    if not name or not sender.postal_address.strip():
+    postal_address = " ".join(sender.postal_address.split())
+    if not name or not postal_address:
         raise InvalidInput("A sender needs a name and a postal address: every mail has to say who sends it.", field="sender")
+    if len(name) > 100 or len(postal_address) > 300:
+        raise InvalidInput("A sender's name has 100 characters at most, the postal address 300.", field="sender")
+    if sender.legal_notice and not _is_page(sender.legal_notice):
+        raise InvalidInput("A legal notice must be a whole address such as https://example.org/imprint.", field="legal notice")
     return await store.add_sender(
         db,
         name=name,
         from_address=parse_address(sender.from_address).typed,
         reply_to=parse_address(sender.reply_to).typed if sender.reply_to else None,
-        postal_address=" ".join(sender.postal_address.split()),
+        postal_address=postal_address,
         contact=parse_address(sender.contact).typed,
-        legal_notice=sender.legal_notice,
+        legal_notice=sender.legal_notice or None,
         now=now,
     )
 
 
 def _check_list(new: NewList) -> None:
-    if not _SLUG.match(new.slug):
+    if not _SLUG.fullmatch(new.slug):
         raise InvalidInput("The short name may have lower-case letters, digits and hyphens, 63 at most.", field="slug")
     if not new.texts:
         raise InvalidInput("A list needs a name in one language at least.", field="name")
@@ -207,11 +212,18 @@ def _check_list(new: NewList) -> None:
     for text in new.texts.values():
         if not check_header_text(text.name, field="name").strip() or len(text.name) > 100:
             raise InvalidInput("A list's name has 1 to 100 characters.", field="name")
-    for url in new.return_urls:
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise InvalidInput(
-                "A page to return to must be a whole address such as https://example.org/thanks.", field="return"
-            )
+        if len(text.description) > 500:
+            raise InvalidInput("A list's description has 500 characters at most.", field="description")
+    if not all(map(_is_page, new.return_urls)):
+        raise InvalidInput("A page to return to must be a whole address such as https://example.org/thanks.", field="return")
+
+
+def _is_page(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 async def sizes(db: Connection) -> dict[int, dict[str, int]]:

@@ -44,7 +44,7 @@ async def test_sign_up_confirm_receive_leave(visit: Visit, tmp_path: Path) -> No
         page = await visit.context.new_page()
         await sign_up(page, dev)
         await confirm(page, dev)
-        assert "Sending campaign 1 to 1 readers." in await dev.run(readme_send_command())
+        assert "Sending campaign 1 to 1 reader." in await dev.run(readme_send_command())
         await leave(page, dev)
         assert visit.hosts == {"127.0.0.1"}
         assert visit.complaints == []
