@@ -35,8 +35,9 @@ async def test_the_wheel_installed_by_itself_migrates_a_database(tmp_path: Path,
     assert not [name for name in names if name.startswith(("tests", "sql", "templates")) or name.endswith(".pyc")]
 
     home = tmp_path / "environment"
-    await run(sys.executable, "-m", "venv", home, cwd=tmp_path)
-    await run(home / "bin/python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=tmp_path)
+    await run(sys.executable, "-m", "venv", "--without-pip", home, cwd=tmp_path)
+    pip = (sys.executable, "-m", "pip", "--python", home / "bin/python", "install", "--quiet")
+    await run(*pip, "--no-deps", "--no-index", "--no-compile", wheel, cwd=tmp_path)
     (site,) = home.glob("lib/python*/site-packages")
     # The dependencies are those that are installed here; the project itself comes from the wheel.
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"])
