@@ -60,7 +60,10 @@ async def rewrap(new_secret_file: Path) -> None:
     chosen = settings()
     async with open_house(chosen, name="key") as house, house.db.transaction() as db:
         count = await change_secret(db, chosen.secret.get_secret_value(), new)
-    click.echo(f"{count} keys are wrapped with the new secret. Set NEWSLETTER_SECRET to it and restart the processes.")
+    click.echo(
+        f"{count} keys are wrapped with the new secret. Put it where NEWSLETTER_SECRET or NEWSLETTER_SECRET_FILE has the old\n"
+        "one, and restart the processes. Keep the old one for as long as you keep older backups."
+    )
 
 
 def _read_secret(file: Path) -> str:

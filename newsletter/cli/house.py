@@ -21,12 +21,19 @@ import uvloop
 from newsletter.app import House
 from newsletter.core.clock import DatabaseClock
 from newsletter.core.database import Database
-from newsletter.core.errors import NewsletterError
+from newsletter.core.errors import DatabaseUnavailable, NewsletterError, SchemaMismatch, SettingsError, WrongSecret
 from newsletter.core.keys import open_keyring
+from newsletter.core.logs import get_logger
 from newsletter.core.migrations import check_schema
 from newsletter.settings import Settings, load_settings
 
 P = ParamSpec("P")
+EX_CONFIG = 78
+"""As in sysexits.h."""
+RETRY_START = 2.0
+"""Seconds between two tries to reach a database that is away."""
+
+log = get_logger(__name__)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -54,15 +61,23 @@ async def open_house(settings: Settings, *, name: str, connections: int = 4) -> 
         await db.close()
 
 
+class Misconfigured(click.ClickException):
+    """Only a changed configuration can help."""
+
+    exit_code = EX_CONFIG
+
+
 def command(function: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a coroutine as a command. What we foresaw becomes a line on stderr and exit code 1."""
+    """Run a coroutine as a command. What we foresaw becomes a line on stderr and an exit code: 78 where only a changed
+    configuration can help, so that a supervisor does not try again and again, 1 otherwise."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             uvloop.run(function(*args, **kwargs))
         except NewsletterError as error:
-            raise click.ClickException(str(error)) from None
+            hopeless = isinstance(error, SettingsError | WrongSecret | SchemaMismatch)
+            raise (Misconfigured if hopeless else click.ClickException)(str(error)) from None
 
     return run
 
@@ -99,6 +114,26 @@ async def until_signal(stop: asyncio.Event) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     await stop.wait()
+
+
+async def wait_for_database(settings: Settings, *, pause: float = RETRY_START) -> None:
+    """A process that is started before its database waits for it. Raises what another try would not mend."""
+    db = await Database.connect(settings.database_url.get_secret_value(), size=1)
+    try:
+        while not await _fits(db):  # noqa: ASYNC110  nobody tells when a server comes back
+            await asyncio.sleep(pause)
+    finally:
+        await db.close()
+
+
+async def _fits(db: Database) -> bool:
+    """False while it is away."""
+    try:
+        await check_schema(db)
+    except DatabaseUnavailable as error:
+        log.warning("waiting_for_database", reason=str(error))
+        return False
+    return True
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import asyncio
 
 import click
 
-from newsletter.cli.house import beside, command, open_house, settings, until_signal
+from newsletter.cli.house import beside, command, open_house, settings, until_signal, wait_for_database
 from newsletter.core.logs import set_up_logs
 from newsletter.web.server import serve as serve_web
 
@@ -20,6 +20,7 @@ async def serve(host: str | None, port: int | None) -> None:
     chosen = settings()
     set_up_logs(chosen.log_level, process="serve")
     stop = asyncio.Event()
+    await wait_for_database(chosen)
     async with open_house(chosen, name="serve", connections=10) as house, beside(house.follow_clock(), until_signal(stop)):
         await serve_web(house.services(), host=host or chosen.host, port=port or chosen.port, stop=stop)
 
@@ -31,6 +32,7 @@ async def work() -> None:
     chosen = settings()
     set_up_logs(chosen.log_level, process="work")
     stop = asyncio.Event()
+    await wait_for_database(chosen)
     async with open_house(chosen, name="work", connections=10) as house, beside(house.follow_clock(), until_signal(stop)):
         await house.worker().run(stop)
 

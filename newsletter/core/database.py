@@ -151,7 +151,7 @@ class Database:
         never the only way to learn of it.
         """
         with translated_errors():
-            connection = await asyncpg.connect(self._url, timeout=5)
+            connection = await asyncpg.connect(self._url, timeout=5, server_settings={"application_name": "newsletter listen"})
             closed = asyncio.Event()
             connection.add_termination_listener(lambda _: closed.set())
             try:

@@ -193,10 +193,9 @@ def _path(address: str) -> str:
 
 
 def _why(relay: Relay, error: Exception) -> str:
-    cause = error.__cause__ or error
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
         return f"Relay {relay} refused user or password: check them in NEWSLETTER_SMTP_URL."
-    if isinstance(cause, ssl.SSLCertVerificationError) or isinstance(error, ssl.SSLCertVerificationError):
+    if _was_about_certificate(error):
         return (
             f"Relay {relay} has a certificate that cannot be verified: "
             "use the host name that is in it, or correct the certificate."
@@ -204,6 +203,13 @@ def _why(relay: Relay, error: Exception) -> str:
     if isinstance(error, aiosmtplib.SMTPException) and "STARTTLS" in str(error):
         return f"Relay {relay} offers no STARTTLS: use smtps://, or ?starttls=never for a relay on this machine."
     return f"Relay {relay} cannot be reached ({type(error).__name__}): check NEWSLETTER_SMTP_URL and whether it runs."
+
+
+def _was_about_certificate(error: BaseException | None) -> bool:
+    """aiosmtplib wraps what TLS says, once or twice."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 class Courier:

@@ -40,7 +40,7 @@ async def serve(services: Services, *, host: str, port: int, stop: asyncio.Event
     await runner.setup()
     try:
         await _listen(runner, host, port)
-        log.info("listening", host=host, port=port)
+        log.info("listening", port=port)
         await stop.wait()
     finally:
         await runner.cleanup()
