@@ -74,11 +74,6 @@ def _checked(typed: str) -> Address:
     )
 
 
-def envelope_form(address: str) -> str:
-    """The address as SMTP is told it: the domain as A-labels, so that only a local part beyond ASCII needs SMTPUTF8."""
-    return address if address.isascii() else f"{address.rpartition('@')[0]}@{parse_address(address).domain}"
-
-
 def check_deliverable(address: Address, *, timeout: int) -> None:
     """Ask DNS whether the domain takes mail; blocks for `timeout` seconds a question at most, so call it in a thread.
 

@@ -1,8 +1,8 @@
 """The links in our mails, and what their tokens say.
 
-    confirm       subscriber id (16) ‖ confirmation id (16)                      lives as long as the confirmation's row says
-    unsubscribe   subscriber id (16) ‖ list id (4) ‖ campaign id or 0 (4)        for ever
-    undo          subscriber id (16) ‖ list id (4) ‖ undo id (16)                one hour, once, as the subscription's row says
+confirm       subscriber id (16) ‖ confirmation id (16)                      lives as long as the confirmation's row says
+unsubscribe   subscriber id (16) ‖ list id (4) ‖ campaign id or 0 (4)        for ever
+undo          subscriber id (16) ‖ list id (4) ‖ undo id (16)                one hour, once, as the subscription's row says
 """
 
 from __future__ import annotations

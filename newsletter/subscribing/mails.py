@@ -16,7 +16,6 @@ from uuid import UUID
 
 import jinja2
 
-from newsletter.core.addresses import envelope_form
 from newsletter.core.database import Connection
 from newsletter.core.i18n import long_time, translations
 from newsletter.core.resources import resource
@@ -122,7 +121,7 @@ class SubscriptionMails:
         if len(ways_out) == 1:  # The header has room for one.
             headers += unsubscribe_headers(ways_out[0])
         composed = compose(headers, text=_wrapped(body), html=_html(subject, body), boundary=queued.message_id.hex)
-        return Mail(envelope_form(sender.from_address), envelope_form(address), composed.data, composed.needs_smtputf8)
+        return Mail(sender.from_address, address, composed.data, composed.needs_smtputf8)
 
 
 def _filled(words: str, slots: dict[str, str]) -> tuple[str, str]:

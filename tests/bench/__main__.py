@@ -96,9 +96,7 @@ async def delivery() -> None:
         async with bench_house() as house, ScriptedRelay() as relay:
             await populate(house, readers)
             draft = Draft("en", "The long tide", "", Format.MARKDOWN, BODY)
-            number = await house.campaigns.create(
-                NewCampaign("letter", "bench", (draft,)), by="bench", now=house.clock.now()
-            )
+            number = await house.campaigns.create(NewCampaign("letter", "bench", (draft,)), by="bench", now=house.clock.now())
             worker = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "newsletter", "work",
                 env={**os.environ, **settings_of(house), "NEWSLETTER_SMTP_URL": f"smtp://127.0.0.1:{relay.port}?starttls=never"},

@@ -154,9 +154,7 @@ async def test_paused_sends_nothing_resumed_goes_on_cancelled_ends(
         await house.campaigns.resume(number, by="test", now=clock.now())
 
 
-async def test_a_test_goes_to_one_address_and_stores_nothing_of_it(
-    house: House, mailbox: Mailbox, letter: MailingList
-) -> None:
+async def test_a_test_goes_to_one_address_and_stores_nothing_of_it(house: House, mailbox: Mailbox, letter: MailingList) -> None:
     number = await house.campaigns.create(NEW, by="test", now=house.clock.now())
     outcome = await house.campaigns.test(number, "Me@example.org", by="test", now=house.clock.now(), name="Me")
     assert outcome.state is DeliveryState.ACCEPTED

@@ -27,6 +27,13 @@ async def new(empty_database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
+@pytest.fixture
+async def db(new: Database) -> Database:
+    """With its keys; one of its own, since they are changed."""
+    await open_keyring(new, SECRET, now=START)
+    return new
+
+
 async def test_the_first_start_makes_the_keys_and_the_next_finds_them(new: Database) -> None:
     first = await open_keyring(new, SECRET, now=START)
     assert await open_keyring(new, SECRET, now=START + timedelta(days=1)) == first
@@ -39,8 +46,10 @@ async def test_processes_that_start_at_once_agree_on_the_keys(new: Database) -> 
     assert await new.fetchval("select count(*) from key") == 2
 
 
-async def test_two_databases_have_nothing_in_common(new: Database, db: Database) -> None:
-    one, other = await open_keyring(new, SECRET, now=START), await open_keyring(db, SECRET, now=START)
+async def test_two_databases_have_nothing_in_common(new: Database, database_url: str) -> None:
+    second = await Database.connect(database_url)
+    one, other = await open_keyring(new, SECRET, now=START), await open_keyring(second, SECRET, now=START)
+    await second.close()
     assert one.address_key != other.address_key
     assert one.subscriber_id("ada@example.org") != other.subscriber_id("ada@example.org")
 
@@ -65,6 +74,15 @@ async def test_a_first_start_that_was_cut_short_is_completed(db: Database) -> No
     after = await open_keyring(db, SECRET, now=START)
     assert after.address_key == before.address_key
     assert Tokens(after).read(Purpose.UNDO, Tokens(after).mint(Purpose.UNDO, b"x")) == b"x"
+
+
+async def test_a_rotation_that_was_cut_short_is_completed(db: Database) -> None:
+    before = await open_keyring(db, SECRET, now=START)
+    link = Tokens(before).mint(Purpose.UNSUBSCRIBE, b"ada")
+    await db.execute("update key set retired_at = now() where purpose = 'token'")
+    after = await open_keyring(db, SECRET, now=START)
+    assert after.current_token_key not in before.token_keys
+    assert Tokens(after).read(Purpose.UNSUBSCRIBE, link) == b"ada"
 
 
 async def test_links_that_were_sent_go_on_working_after_token_keys_rotated(db: Database) -> None:

@@ -243,9 +243,16 @@ class Sending:
         )
         return None if until is None else until - self.clock.now()
 
-    async def somebody_waits_for_a_lock(self) -> bool:
-        """On a row that another transaction has in hand."""
-        waiting = await self.db.fetchval(
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    async def waiting(self) -> int:
+        """How many statements wait for a lock that somebody else holds."""
+        return int(
+            await self.db.fetchval(
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+            )
         )
-        return bool(waiting)
+
+    async def somebody_waits_for_a_lock(self) -> bool:
+        return await self.waiting() > 0
+
+    async def two_wait_for_a_lock(self) -> bool:
+        return await self.waiting() > 1

@@ -15,12 +15,14 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
+from newsletter.core.database import Connection
 from newsletter.delivery import store
 from newsletter.delivery.rules import FRESH_FOR, GIVE_UP_AFTER, LEASE, UNCERTAIN_ATTEMPTS
 from newsletter.delivery.session import Mail
-from newsletter.delivery.store import Reader
+from newsletter.delivery.store import Batch, Reader
 from newsletter.subscribing import store as subscribing
 from tests.conftest import Server
 from tests.integration.delivery.sending import PlainLetter, Sending, message_id, subscriber_id
@@ -171,6 +173,7 @@ async def test_4xx_is_tried_for_four_days_in_growing_pauses_and_then_given_up(se
     tried: list[datetime] = []
     while await sending.work(courier):
         tried.append(sending.clock.now())
+        assert len(tried) < 50
         sending.clock.at = (await sending.row(ADA)).retry_at or sending.clock.now()
     pauses = [later - earlier for earlier, later in pairwise(tried)]
     assert pauses[0] == timedelta(minutes=30)
@@ -374,6 +377,52 @@ async def test_a_worker_killed_at_the_very_end_leaves_no_campaign_that_never_end
     sending.clock.at += AFTER_THE_LEASE
     await sending.work()
     await once_each(sending, ADA)
+
+
+async def test_finishing_the_last_batch_and_the_campaign_is_one_step(sending: Sending) -> None:
+    await sending.readers(ADA)
+    await sending.begin()
+    batch = await sending.claimed()
+    async with sending.db.transaction() as after:
+        async with sending.db.transaction() as before:
+            await before.execute("select from campaign for update")
+            killed = asyncio.ensure_future(sending.run(batch).run())
+            await eventually(sending.somebody_waits_for_a_lock)
+            queued = asyncio.ensure_future(after.execute("select from campaign for update"))
+            await eventually(sending.two_wait_for_a_lock)
+        await queued
+
+        async def done_or_waiting() -> bool:
+            return killed.done() or await sending.somebody_waits_for_a_lock()
+
+        await eventually(done_or_waiting)
+        killed.cancel()
+        await asyncio.gather(killed, return_exceptions=True)
+    sending.clock.at += AFTER_THE_LEASE
+    await sending.work()
+    await once_each(sending, ADA)
+
+
+async def test_of_two_workers_that_finish_the_last_two_batches_at_once_one_ends_the_campaign(sending: Sending) -> None:
+    await sending.many_readers(1001)
+    await sending.begin()
+    first, second = await sending.claimed(), await sending.claimed()
+
+    async def finish(db: Connection, batch: Batch) -> bool:
+        await store.finish_batch(db, batch)
+        return await store.finish_campaign(db, campaign_id=batch.campaign_id, now=sending.clock.now())
+
+    async with sending.db.transaction() as other:
+        async with sending.db.transaction() as one:
+            assert not await finish(one, first)
+            last = asyncio.ensure_future(finish(other, second))
+
+            async def done_or_waiting() -> bool:
+                return last.done() or await sending.somebody_waits_for_a_lock()
+
+            await eventually(done_or_waiting)
+        assert await last
+    assert await sending.state() == "sent"
 
 
 # Leases.
@@ -586,22 +635,34 @@ async def test_an_erasure_under_way_leaves_no_intent_behind(sending: Sending) ->
     assert await sending.states([ADA, BEN]) == {ADA: None, BEN: "attempting"}
 
 
-# The database, and the worker around.
+# The database.
+
+
+@contextlib.asynccontextmanager
+async def database_away(server: Server, url: str) -> AsyncIterator[None]:
+    """Nobody is let in any more, and whoever was in is thrown out."""
+    name = urlsplit(url).path[1:]
+    await server.run(
+        f"alter database {name} connection limit 0",
+        f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'",
+    )
+    try:
+        yield
+    finally:
+        await server.run(f"alter database {name} connection limit -1")
 
 
 async def test_outcomes_stay_in_hand_while_the_database_is_away(sending: Sending, server: Server, database_url: str) -> None:
     await sending.readers(ADA, BEN)
     await sending.begin(uncertain_policy="leave")
-    name = urlsplit(database_url).path[1:]
     held = sending.relay.hold(Stage.BODY)
-    async with running(sending.work(), held):
-        await server.run(
-            f"alter database {name} connection limit 0",
-            f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'",
-        )
+    async with running(sending.work(), held) as worker, database_away(server, database_url):
         held.release()
         await sending.relay.has_taken(2)
-        await server.run(f"alter database {name} connection limit -1")
+        for _ in range(10):
+            with pytest.raises(asyncpg.TooManyConnectionsError):
+                await asyncpg.connect(database_url)
+        assert not worker.done()
     assert await sending.totals() == {"accepted": 2}
     await once_each(sending, ADA, BEN)
 
@@ -611,18 +672,12 @@ async def test_no_body_is_begun_when_the_database_cannot_be_asked_who_still_want
 ) -> None:
     await sending.readers(ADA)
     await sending.begin()
-    name = urlsplit(database_url).path[1:]
     held = sending.relay.hold(Stage.DATA, times=1)
-    async with running(sending.work(), held):
-        await server.run(
-            f"alter database {name} connection limit 0",
-            f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'",
-        )
+    async with running(sending.work(), held), database_away(server, database_url):
         sending.clock.at += timedelta(seconds=FRESH_FOR)
         held.release()
         await sending.relay.until(lambda: sending.relay.open_sessions == 0)
         assert sending.relay.begun == []
-        await server.run(f"alter database {name} connection limit -1")
     row = await sending.row(ADA)
     assert (row.state, row.attempts) == ("accepted", 1)
     await once_each(sending, ADA)

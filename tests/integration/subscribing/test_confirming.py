@@ -57,10 +57,12 @@ async def test_confirming_makes_a_reader_and_keeps_the_evidence(people: People) 
 async def test_a_second_click_says_that_it_was_confirmed_already(people: People) -> None:
     token = await pending(people)
     await people.confirm(token)
+    before = await people.house.db.fetch("select * from confirmation, subscription, subscriber")
     for later in (timedelta(0), timedelta(hours=1), timedelta(days=400)):
         people.clock.at += later
         assert (await people.house.confirming.look(token, now=people.clock.at)).already
         assert (await people.confirm(token)).already
+    assert await people.house.db.fetch("select * from confirmation, subscription, subscriber") == before
     assert await people.events(ADA) == ["asked", "confirmed"]
     assert await people.house.db.fetchval("select sum(confirmed) from list_day") == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from newsletter.consent.service import Origin
 from newsletter.core.errors import InvalidAddress, InvalidInput, NotFound, TooMany
+from newsletter.subscribing import store
 from newsletter.subscribing.lists import ListText, NewList, NewSender, create_list
 from tests.people import WEB, People
 
@@ -125,6 +127,22 @@ async def test_of_several_lists_only_those_that_are_not_confirmed_are_asked_abou
     assert await people.states(ADA) == {"letter": "confirmed", "digest": "pending"}
 
 
+async def test_asking_never_touches_what_is_confirmed_whoever_asks(people: People) -> None:
+    """The statement itself holds this; the decision before it is a second guard."""
+    who = await people.reader(ADA)
+    before = await people.house.db.fetch("select * from subscription")
+    later = people.clock.move(hours=1)
+    await store.put_pending(
+        people.house.db,
+        subscriber_id=who,
+        list_ids=[people.letter.list_id],
+        language="de",
+        requested_at=later,
+        expires_at=later + timedelta(hours=24),
+    )
+    assert await people.house.db.fetch("select * from subscription") == before
+
+
 async def test_whoever_has_unsubscribed_confirms_anew(people: People) -> None:
     await people.reader(ADA)
     await people.unsubscribe(ADA)
@@ -232,3 +250,23 @@ async def test_the_network_limit_refuses_the_next_for_an_hour(people: People) ->
     await people.request(ADA, origin=Origin("form", "192.0.2.200"))
     with pytest.raises(TooMany):
         await people.request(ADA, origin=Origin("form", "192.0.2.200"))
+
+
+async def test_a_name_server_that_is_slow_holds_up_nobody_for_longer_than_the_setting(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its questions may take that long, and there are up to four."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def resolve(*_: object, **__: object) -> None:
+        asked.set()
+        answer.wait(10)
+
+    monkeypatch.setattr("dns.resolver.Resolver.resolve", resolve)
+    joining = people.house.joining
+    joining._config = replace(joining._config, dns_check=True, dns_timeout=0.05)
+    await people.request(ADA)
+    assert asked.is_set()
+    assert not answer.is_set()
+    answer.set()
+    assert await people.count("signup_request") == 1

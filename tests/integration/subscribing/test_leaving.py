@@ -81,7 +81,7 @@ async def test_leaving_one_of_two_lists_starts_no_clock(people: People) -> None:
     answer = await people.unsubscribe(ADA, "letter")
     assert answer.erase_at is None
     assert await people.left_at(ADA) is None
-    await people.pass_time(timedelta(days=40), tick=timedelta(days=2))
+    await people.pass_time(timedelta(days=40), tick=timedelta(days=8))
     assert await people.states(ADA) == {"letter": "unsubscribed", "digest": "confirmed"}
     last = await people.unsubscribe(ADA, "digest")
     assert last.erase_at == people.clock.at + timedelta(days=14)

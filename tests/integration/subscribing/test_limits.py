@@ -109,21 +109,25 @@ async def test_whoever_refused_hears_nothing_for_thirty_days_and_may_be_asked_th
     ("reason", "silent_for"),
     [(Reason.LEFT, timedelta(0)), (Reason.COMPLAINED, timedelta(hours=24)), (Reason.BOUNCED, timedelta(days=7))],
 )
-@pytest.mark.parametrize(("against", "lifted"), [("every", True), ("letter", True), ("digest", False)])
-async def test_other_reasons_have_their_pause(
-    people: People, reason: Reason, silent_for: timedelta, against: str, lifted: bool
+async def test_other_reasons_have_their_pause_and_are_lifted_by_confirming(
+    people: People, reason: Reason, silent_for: timedelta
 ) -> None:
-    list_id = {"every": 0, "letter": people.letter.list_id, "digest": people.digest.list_id}[against]
-    await _suppress(people, reason, list_id)
-    if silent_for:
-        people.clock.at += silent_for - timedelta(seconds=1)
-        assert await people.sign_up(ADA) is None
-        people.clock.move(seconds=1)
-    token = await people.sign_up(ADA)
-    assert token is not None
-    assert await people.suppressions(ADA) == {(list_id, reason.value)}
-    await people.confirm(token)
-    assert await people.suppressions(ADA) == (set() if lifted else {(list_id, reason.value)})
+    """A reason against the list that is confirmed, or against all; not one against another."""
+    for address, list_id, lifted in [
+        (ADA, 0, True),
+        ("ben@example.org", people.letter.list_id, True),
+        ("cy@example.org", people.digest.list_id, False),
+    ]:
+        await _suppress(people, reason, list_id, address)
+        if silent_for:
+            people.clock.at += silent_for - timedelta(seconds=1)
+            assert await people.sign_up(address) is None
+            people.clock.move(seconds=1)
+        token = await people.sign_up(address)
+        assert token is not None
+        assert await people.suppressions(address) == {(list_id, reason.value)}
+        await people.confirm(token)
+        assert await people.suppressions(address) == (set() if lifted else {(list_id, reason.value)})
 
 
 async def test_whoever_objected_is_never_mailed(people: People) -> None:
@@ -153,11 +157,11 @@ async def test_the_later_of_two_ends_counts(people: People) -> None:
     assert await people.house.db.fetchval("select until from suppression") == until_first
 
 
-async def _suppress(people: People, reason: Reason, list_id: int) -> None:
+async def _suppress(people: People, reason: Reason, list_id: int, address: str = ADA) -> None:
     now = people.clock.at
     await consent.suppress(
         people.house.db,
-        subscriber_id=people.id_of(ADA),
+        subscriber_id=people.id_of(address),
         list_ids=[list_id],
         reason=reason.value,
         until=until(reason, now),

@@ -116,17 +116,15 @@ async def test_but_never_past_28_days(people: People) -> None:
     await people.reader(ADA)
     await people.unsubscribe(ADA)
     await people.house.db.execute("delete from limit_hit")
-    left_at = people.clock.at
-    for day in range(14, 28):
+    left, left_at = promise(people, "left"), people.clock.at
+    for day in range(14, 29):
         people.clock.at = left_at + timedelta(days=day, hours=-1)
         await people.sign_up(ADA)
         await people.house.db.execute("delete from limit_hit")
-        people.clock.move(hours=2)
-        await people.tick()
-        assert await people.is_known(ADA), day
-    people.clock.at = left_at + timedelta(days=28, hours=-1)
-    await people.sign_up(ADA)
-    people.clock.at = left_at + timedelta(days=28)
+        people.clock.move(minutes=59, seconds=59)
+        await people.house.retention.keep(left, now=people.clock.at)
+        assert await people.states(ADA) == {"letter": "pending"}, day
+    people.clock.move(seconds=1)
     await people.tick()
     assert not await people.is_known(ADA)
 

@@ -123,6 +123,11 @@ def test_lines_are_wrapped_at_72_columns_and_no_word_is_broken(words: list[str])
     assert all(len(a) + 1 + len(b.split()[0]) > WIDTH for a, b in pairwise(lines))
 
 
+def test_a_line_of_72_columns_is_whole_and_one_of_73_is_not() -> None:
+    assert len(wrap("a" * 36 + " " + "b" * 35, StandIns(""))) == 1
+    assert len(wrap("a" * 36 + " " + "b" * 36, StandIns(""))) == 2
+
+
 def test_a_url_is_never_broken_and_wrapping_minds_the_indent() -> None:
     body = f"- {'word ' * 20}[link]({LONG})\n\n> {'word ' * 20}"
     lines = text(body).split("\n")
