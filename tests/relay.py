@@ -77,9 +77,10 @@ class Silence:
 
 
 class Hold:
-    """Go on as a good relay would, but only when the test says so."""
+    """Wait until the test says so, then do `then`, or go on as a good relay would."""
 
-    def __init__(self) -> None:
+    def __init__(self, then: Say | HangUp | None = None) -> None:
+        self.then = then
         self._reached = asyncio.Event()
         self._released = asyncio.Event()
 
@@ -192,9 +193,9 @@ class ScriptedRelay:
         """
         self._rules.append(_Rule(stage, act, to, times))
 
-    def hold(self, stage: Stage, *, to: str | None = None, times: int | None = None) -> Hold:
+    def hold(self, stage: Stage, *, to: str | None = None, times: int | None = None, then: Say | HangUp | None = None) -> Hold:
         """Stop there until the test releases it."""
-        held = Hold()
+        held = Hold(then)
         self.on(stage, held, to=to, times=times)
         return held
 
@@ -405,6 +406,9 @@ class _Dialog:
     async def _acted(self, stage: Stage, body: bytes | None = None) -> Act | None:
         """Do what the script says; None when the rest is to be done as usual."""
         act = self._relay.act_at(stage, self._envelope.recipient)
+        if isinstance(act, Hold):
+            await act.wait()
+            act = act.then
         match act:
             case Say(reply):
                 if body is not None and reply[:1] in ("2", b"2"):
@@ -417,9 +421,6 @@ class _Dialog:
                     while await self._reader.read(65536):
                         pass
                 raise _Over
-            case Hold():
-                await act.wait()
-                return None
         return act
 
     async def _say(self, reply: str | bytes) -> None:

@@ -317,9 +317,16 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_and_says_what_to
 
 
 async def test_without_starttls_nothing_is_sent_in_clear(relay: ScriptedRelay) -> None:
-    with pytest.raises(RelayUnreachable, match=r"offers no STARTTLS.*smtps"):
-        await Session.open(relay.target(tls="starttls", user="news", password="sesame"), timeout=10)
-    assert [line.split()[0] for line in relay.commands] == ["EHLO"]
+    relay.login = ("news", "sesame")
+    for user, password in (("", ""), relay.login):
+        with pytest.raises(RelayUnreachable, match=r"offers no STARTTLS.*smtps"):
+            await Session.open(relay.target(tls="starttls", user=user, password=password), timeout=10)
+    assert [line.split()[0] for line in relay.commands] == ["EHLO", "EHLO"]
+
+
+async def test_a_relay_that_takes_no_login_says_so(relay: ScriptedRelay) -> None:
+    with pytest.raises(RelayUnreachable, match=r"takes no login.*NEWSLETTER_SMTP_URL"):
+        await Session.open(relay.target(user="news", password="sesame"), timeout=10)
 
 
 # A courier and its sessions.
