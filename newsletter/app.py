@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import platform
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from newsletter.consent import promises as consent_promises
 from newsletter.consent.service import Ledger
 from newsletter.core.clock import Clock, DatabaseClock
 from newsletter.core.database import Database
-from newsletter.core.errors import DatabaseUnavailable
-from newsletter.core.keys import Keyring
+from newsletter.core.errors import NewsletterError
+from newsletter.core.keys import Keyring, reload
+from newsletter.core.logs import get_logger
 from newsletter.core.tokens import Tokens
 from newsletter.delivery.outbox import Outbox
 from newsletter.delivery.session import Courier
@@ -36,8 +36,10 @@ from newsletter.subscribing.links import Links
 from newsletter.subscribing.mails import SubscriptionMails
 from newsletter.web.services import Services
 
-CLOCK_EVERY = 60.0
-"""Seconds between two looks at the database's clock."""
+REFRESH_EVERY = 60.0
+"""Seconds between two looks at the database's clock and keys."""
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,20 @@ class House:
     keyring: Keyring
     clock: Clock
 
-    async def follow_clock(self) -> None:
-        """Keep the clock on the database's time, until cancelled."""
-        while isinstance(self.clock, DatabaseClock):
-            with contextlib.suppress(DatabaseUnavailable):
-                await self.clock.refresh(self.db)
-            await asyncio.sleep(CLOCK_EVERY)
+    async def keep_current(self) -> None:
+        """Follow the database's clock and its keys, until cancelled."""
+        while True:
+            await asyncio.sleep(REFRESH_EVERY)
+            try:
+                await self.refresh()
+            except NewsletterError as error:
+                log.warning("refresh_failed", reason=str(error))
+
+    async def refresh(self) -> None:
+        """Once. The rooms hold the same keyring, so they learn of it too."""
+        if isinstance(self.clock, DatabaseClock):
+            await self.clock.refresh(self.db)
+        await reload(self.keyring, self.db, self.settings.secret.get_secret_value(), now=self.clock.now())
 
     @property
     def host(self) -> str:

@@ -20,6 +20,7 @@ from newsletter.core.errors import Conflict, InvalidContent, InvalidInput, NotFo
 from newsletter.core.i18n import translations
 from newsletter.delivery import store as delivery
 from newsletter.delivery.batches import plan_campaign
+from newsletter.delivery.message import check_header_text
 from newsletter.delivery.rules import DeliveryState, Outcome
 from newsletter.delivery.session import Courier
 from newsletter.delivery.store import Reader
@@ -114,6 +115,7 @@ class Campaigns:
     def _check_campaign(self, new: NewCampaign, mailing_list: MailingList) -> None:
         if not 1 <= len(new.name.strip()) <= 200:
             raise InvalidInput("A campaign needs a name of 1 to 200 characters.", field="name")
+        check_header_text(new.name, field="name")
         if not new.drafts:
             raise InvalidContent("A campaign needs a content in one language at least.", field="contents")
         if len({draft.language for draft in new.drafts}) < len(new.drafts):

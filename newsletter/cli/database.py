@@ -42,11 +42,11 @@ def key() -> None:
 @key.command("rotate")
 @command
 async def rotate() -> None:
-    """Make new links with a fresh key; links that were sent go on working. Restart the processes afterwards."""
+    """Make new links with a fresh key; links that were sent go on working."""
     chosen = settings()
     async with open_house(chosen, name="key") as house, house.db.transaction() as db:
         await rotate_token_key(db, chosen.secret.get_secret_value(), now=house.clock.now())
-    click.echo("New links are made with a fresh key once the processes are restarted.")
+    click.echo("New links are made with the fresh key in five minutes, when every process has learnt of it.")
 
 
 @key.command("rewrap")

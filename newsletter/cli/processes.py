@@ -21,7 +21,7 @@ async def serve(host: str | None, port: int | None) -> None:
     set_up_logs(chosen.log_level, process="serve")
     stop = asyncio.Event()
     await wait_for_database(chosen)
-    async with open_house(chosen, name="serve", connections=10) as house, beside(house.follow_clock(), until_signal(stop)):
+    async with open_house(chosen, name="serve", connections=10) as house, beside(house.keep_current(), until_signal(stop)):
         await serve_web(house.services(), host=host or chosen.host, port=port or chosen.port, stop=stop)
 
 
@@ -33,7 +33,7 @@ async def work() -> None:
     set_up_logs(chosen.log_level, process="work")
     stop = asyncio.Event()
     await wait_for_database(chosen)
-    async with open_house(chosen, name="work", connections=10) as house, beside(house.follow_clock(), until_signal(stop)):
+    async with open_house(chosen, name="work", connections=10) as house, beside(house.keep_current(), until_signal(stop)):
         await house.worker().run(stop)
 
 

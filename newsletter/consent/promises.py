@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from gettext import NullTranslations
 
 from newsletter.consent import store
+from newsletter.consent.rules import KEPT_FOR, Reason
 from newsletter.core.database import Connection
 from newsletter.core.promises import Kept, Promise
 
@@ -26,9 +27,15 @@ def promises(*, origin_days: int) -> list[Promise]:
             "for 3 years, and for 30 days when you told us that you had not asked for our mail."
         )
 
+    def withdrawals(words: NullTranslations) -> str:
+        return words.gettext(
+            "The list of who has left, which a restored backup is compared with, holds the same code for the same time."
+        )
+
     return [
         Promise("consent-origin", origins, timedelta(hours=1), timedelta(days=1), _keep_origins),
         Promise("suppression", suppressions, timedelta(hours=1), timedelta(days=1), _keep_suppressions),
+        Promise("withdrawal", withdrawals, timedelta(hours=1), timedelta(days=1), _keep_withdrawals),
     ]
 
 
@@ -38,3 +45,10 @@ async def _keep_origins(db: Connection, now: datetime, size: int) -> Kept:
 
 async def _keep_suppressions(db: Connection, now: datetime, size: int) -> Kept:
     return await store.expire_suppressions(db, now=now, size=size)
+
+
+async def _keep_withdrawals(db: Connection, now: datetime, size: int) -> Kept:
+    refused, others = KEPT_FOR[Reason.REFUSED], KEPT_FOR[Reason.LEFT]
+    assert refused is not None
+    assert others is not None
+    return await store.expire_withdrawals(db, refused_before=now - refused, others_before=now - others, size=size)

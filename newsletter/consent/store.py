@@ -76,3 +76,7 @@ async def expire_suppressions(db: Connection, *, now: datetime, size: int) -> Ke
 
 @_sql.statement
 async def expire_origins(db: Connection, *, now: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def expire_withdrawals(db: Connection, *, refused_before: datetime, others_before: datetime, size: int) -> Kept: ...

@@ -51,6 +51,8 @@ def parse_address(given: str) -> Address:
         raise InvalidAddress(N_("This address is too long: an email address has at most 254 characters."), field="email")
     if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") for character in typed):
         raise InvalidAddress(N_("This address contains characters that cannot be seen. Please type it again."), field="email")
+    if "\ufffd" in typed:  # What a decoder puts where it could not read: a form that was not sent in UTF-8.
+        raise InvalidAddress(N_("This address could not be read. Please type it again."), field="email")
     if "," in typed or ";" in typed or typed.count("@") > 1:
         raise InvalidAddress(N_("Please enter one address, and only the address: name@example.org."), field="email")
     return _checked(typed)

@@ -67,7 +67,10 @@ def translated_errors() -> Iterator[None]:
             "check user, password, database name and options in NEWSLETTER_DATABASE_URL."
         ) from None
     except _GONE as error:
-        raise DatabaseUnavailable(f"PostgreSQL cannot be reached ({type(error).__name__}).") from None
+        raise DatabaseUnavailable(
+            f"PostgreSQL cannot be reached ({type(error).__name__}): "
+            "check host and port in NEWSLETTER_DATABASE_URL, and whether the server runs."
+        ) from None
     except asyncpg.PostgresError as error:
         raise DatabaseError(
             f"PostgreSQL refused a statement ({type(error).__name__}, {error.sqlstate}).",

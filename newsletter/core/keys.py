@@ -11,7 +11,7 @@ import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -27,6 +27,9 @@ _NONCE = 12
 _SUBSCRIBER, _LIMIT = b"\x01", b"\x02"
 """What a keyed code is for: the first byte under the HMAC, so that no code of one kind is one of another."""
 
+KNOWN_AFTER = timedelta(minutes=5)
+"""After which all running processes have reloaded their keys (they do it each minute) and links may be made with a new one."""
+
 _sql = Queries("core")
 
 
@@ -35,6 +38,7 @@ class WrappedKey:
     key_id: int
     purpose: str
     wrapped: bytes
+    created_at: datetime
     current: bool
 
 
@@ -54,9 +58,9 @@ async def retire_token_keys(db: Connection, *, now: datetime) -> None: ...
 async def rewrap_key(db: Connection, *, key_id: int, wrapped: bytes) -> None: ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class Keyring:
-    """The opened keys. `repr` shows none of them."""
+    """The opened keys. `repr` shows none of them. Long-lived processes `reload` it, so that they learn of a rotation."""
 
     address_key: bytes = field(repr=False)
     token_keys: dict[int, bytes] = field(repr=False)
@@ -115,8 +119,20 @@ async def open_keyring(db: Connection, secret: str, *, now: datetime) -> Keyring
     return Keyring(
         address_key=next(opened[key.key_id] for key in kept if key.purpose == "address"),
         token_keys={key.key_id: opened[key.key_id] for key in kept if key.purpose == "token"},
-        current_token_key=next(key.key_id for key in kept if key.purpose == "token" and key.current),
+        current_token_key=_minting_key([key for key in kept if key.purpose == "token"], now),
     )
+
+
+def _minting_key(token_keys: Sequence[WrappedKey], now: datetime) -> int:
+    """The newest that every process has had the time to learn of: a link must open wherever it is followed."""
+    known_to_all = [key.key_id for key in token_keys if key.created_at <= now - KNOWN_AFTER]
+    return max(known_to_all, default=min(key.key_id for key in token_keys))
+
+
+async def reload(keyring: Keyring, db: Connection, secret: str, *, now: datetime) -> None:
+    """Learn of token keys that were made since, in place."""
+    fresh = await open_keyring(db, secret, now=now)
+    keyring.token_keys, keyring.current_token_key = fresh.token_keys, fresh.current_token_key
 
 
 def _opened(kept: Sequence[WrappedKey], secret: str) -> dict[int, bytes]:

@@ -262,7 +262,9 @@ class BatchRun:
                     )
                 )
                 chunk.looked_at = looked_at
-        return self._holding and reader.subscriber_id in chunk.wanted
+            # A database that took long to answer spoke of what was so when it was asked.
+            still_fresh = self._monotonic() - chunk.looked_at < FRESH_FOR
+        return still_fresh and self._holding and reader.subscriber_id in chunk.wanted
 
     async def _record(self, chunk: Chunk) -> None:
         fresh = [reader for reader in chunk.readers if reader.subscriber_id in chunk.done.keys() - chunk.recorded]

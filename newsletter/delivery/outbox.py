@@ -70,8 +70,13 @@ class Outbox:
         mail = await self._compose(self._db, queued, self._clock.now())
 
         async def wanted() -> bool:
-            fresh = self._monotonic() - looked_at < FRESH_FOR
-            return fresh or await self._compose(self._db, queued, self._clock.now()) is not None
+            if self._monotonic() - looked_at < FRESH_FOR:
+                return True
+            asked_at = self._monotonic()
+            still = await self._compose(self._db, queued, self._clock.now()) is not None
+            if self._monotonic() - asked_at >= FRESH_FOR:  # It spoke of what was so when it was asked.
+                raise DatabaseUnavailable("PostgreSQL took too long to say whether a mail is still wanted.")
+            return still
 
         try:
             outcome = await self._hand_over(mail, wanted) if mail else Outcome(DeliveryState.SKIPPED)

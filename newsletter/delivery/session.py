@@ -200,6 +200,8 @@ def _why(relay: Relay, error: Exception) -> str:
             f"Relay {relay} has a certificate that cannot be verified: "
             "use the host name that is in it, or correct the certificate."
         )
+    if isinstance(error, aiosmtplib.SMTPException) and "AUTH extension" in str(error):
+        return f"Relay {relay} takes no login: leave user and password out of NEWSLETTER_SMTP_URL."
     if isinstance(error, aiosmtplib.SMTPException) and "STARTTLS" in str(error):
         return f"Relay {relay} offers no STARTTLS: use smtps://, or ?starttls=never for a relay on this machine."
     return f"Relay {relay} cannot be reached ({type(error).__name__}): check NEWSLETTER_SMTP_URL and whether it runs."

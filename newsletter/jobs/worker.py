@@ -18,7 +18,7 @@ from newsletter.campaigns.letter import Letter
 from newsletter.campaigns.service import Campaigns
 from newsletter.core.clock import Clock
 from newsletter.core.database import Database
-from newsletter.core.errors import DatabaseUnavailable
+from newsletter.core.errors import DatabaseUnavailable, NewsletterError
 from newsletter.core.logs import get_logger
 from newsletter.delivery.batches import BatchRun, claim
 from newsletter.delivery.outbox import Outbox
@@ -151,6 +151,8 @@ class Worker:
     async def _listen(self) -> None:
         """Hints make it quick; without them the loops look every second anyway."""
         while True:
-            with contextlib.suppress(DatabaseUnavailable):
+            try:
                 await self._db.listen("newsletter_work", self._wake)
+            except NewsletterError as error:
+                log.warning("not_listening", reason=str(error))
             await asyncio.sleep(POLL)

@@ -41,6 +41,9 @@ MOST_LISTS = 50
 """That one request may be about."""
 RETRY_REQUEST_AFTER = timedelta(minutes=1)
 
+_JOINERS = "\u200c\u200d"
+"""Invisible, and part of how some names are written."""
+
 log = get_logger(__name__)
 
 
@@ -238,6 +241,8 @@ def _checked_name(given: str) -> str:
         check_header_text(name, field="name")
     except InvalidInput:
         raise InvalidInput(N_("A name may not hold control characters or “=?”. Please type it again."), field="name") from None
+    if any((unicodedata.category(each) in ("Cf", "Zl", "Zp") and each not in _JOINERS) or each == "\ufffd" for each in name):
+        raise InvalidInput(N_("A name may not hold characters that cannot be seen. Please type it again."), field="name")
     if len(name) > LONGEST_NAME:
         raise InvalidInput(N_("A name may have 100 characters at most."), field="name")
     if "://" in name or "www." in name.lower() or "@" in name:

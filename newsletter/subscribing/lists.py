@@ -106,8 +106,9 @@ async def list_by_id(db: Connection, list_id: int) -> MailingList:
 
 async def list_by_slug(db: Connection, slug: str) -> MailingList:
     """Raises `NotFound`."""
-    for row in await store.lists(db, slugs=[slug], list_ids=None):
-        return _list_from(row)
+    if _SLUG.match(slug):
+        for row in await store.lists(db, slugs=[slug], list_ids=None):
+            return _list_from(row)
     raise NotFound(f'There is no list "{slug[:64]}".')
 
 

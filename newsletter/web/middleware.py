@@ -82,7 +82,7 @@ async def limit_bodies(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 async def secure(request: web.Request, response: web.StreamResponse) -> None:
-    """On everything that leaves the application, aiohttp's own answers included."""
+    """On everything that leaves the application, its errors included. What aiohttp cannot even parse never gets here."""
     form_action = f"'self' {request.get(LEADS_TO, '')}".strip()
     response.headers["Server"] = "newsletter"  # no versions
     response.headers["Content-Security-Policy"] = _POLICY.format(form_action=form_action)

@@ -185,7 +185,6 @@ create table confirmation (
   used_at         timestamptz,
   primary key (subscriber_id, confirmation_id, list_id)
 );
-create index confirmation_lapsing on confirmation (expires_at) where used_at is null;
 
 -- Evidence: what was asked, in which words, when and from where, and what was answered. Append-only: UPDATE is revoked below.
 create table consent_event (
@@ -238,6 +237,7 @@ create table withdrawal (
   list_id       integer not null default 0,
   occurred_at   timestamptz not null
 );
+create index withdrawal_age on withdrawal (occurred_at);
 
 -- ------------------------------------------------------------------------------------------------------- transit tables
 

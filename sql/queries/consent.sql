@@ -67,3 +67,12 @@ with due as (select subscriber_id, event_id from consent_origin where expires_at
      gone as (delete from consent_origin o using due
               where (o.subscriber_id, o.event_id) = (due.subscriber_id, due.event_id) returning o.expires_at)
 select count(*)::integer as removed, min(expires_at) as oldest from gone;
+
+-- name: expire_withdrawals
+-- They hold the same code as a suppression, and go no later: refusals with theirs, the others with the longest.
+with due as (
+  select withdrawal_id from withdrawal
+  where occurred_at <= :refused_before and (kind = 'refused' or occurred_at <= :others_before)
+  order by occurred_at limit :size
+), gone as (delete from withdrawal w using due where w.withdrawal_id = due.withdrawal_id returning w.occurred_at)
+select count(*)::integer as removed, min(occurred_at) as oldest from gone;

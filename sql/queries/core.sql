@@ -4,7 +4,7 @@ select clock_timestamp();
 
 -- name: load_keys
 -- All keys, still wrapped.
-select key_id, purpose, wrapped, retired_at is null as current from key order by key_id;
+select key_id, purpose, wrapped, created_at, retired_at is null as current from key order by key_id;
 
 -- name: insert_key
 -- A fresh key. The unique indexes see to it that two processes starting at once agree on one.

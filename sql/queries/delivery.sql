@@ -228,9 +228,9 @@ from turn
 where b.campaign_id = turn.campaign_id and b.batch_no = :batch_no and b.epoch = :epoch and b.state = 'leased';
 
 -- name: finish_campaign
--- After its last batch.
+-- After its last batch; paused in that very instant it is sent all the same, since nothing is left to resume.
 update campaign set state = 'sent', finished_at = :now
-where campaign_id = :campaign_id and state = 'sending'
+where campaign_id = :campaign_id and state in ('sending', 'paused')
   and not exists (select from batch where campaign_id = :campaign_id and state <> 'done')
 returning true;
 

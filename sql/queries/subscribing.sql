@@ -145,7 +145,7 @@ order by c.list_id;
 -- name: confirm_pending
 -- The guard on state and time is the promise: to the second, whatever ran before.
 update subscription set state = 'confirmed', confirmed_at = :now, expires_at = null, unsubscribed_at = null, unsubscribed_via = null
-where subscriber_id = :subscriber_id and list_id = any(:list_ids::integer[]) and state = 'pending'
+where subscriber_id = :subscriber_id and list_id = any(:list_ids::integer[]) and state = 'pending' and expires_at > :now
 returning list_id;
 
 -- name: use_confirmation

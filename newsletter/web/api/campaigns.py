@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from typing import Any, Literal
 
@@ -67,7 +68,7 @@ async def overview(request: web.Request) -> web.Response:
     """Newest first; `next` is the address of the page that follows, where there is one."""
     await authorized(request, Scope.READ)
     before = request.query.get("before", str(2**31 - 1))
-    if not before.isascii() or not before.isdigit() or not 0 < int(before[:12]) < 2**31:
+    if not re.fullmatch(r"[0-9]{1,10}", before) or not 0 < int(before) < 2**31:
         raise InvalidInput("`before` is a campaign's number.", field="before")
     found = await request.app[SERVICES].campaigns.overview(before=int(before), size=PAGE)
     following = f"/api/v1/campaigns?before={found[-1].campaign_id}" if len(found) == PAGE else None

@@ -44,12 +44,26 @@ async def body(request: web.Request, model: type[Model]) -> Model:
         given = json.loads((await request.read()).decode("utf-8"))
     except (ValueError, RecursionError):
         raise InvalidInput("The body is not JSON in UTF-8.") from None
+    if not _is_text(given):
+        raise InvalidInput("The body holds a character that no text has (U+0000, or half of a pair): leave it out.")
     try:
         return model.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise InvalidInput(f"{field or 'The body'}: {first['msg']}.", field=field or None) from None
+
+
+def _is_text(value: object) -> bool:
+    """Whether PostgreSQL can hold every string in it: no NUL, no lone surrogate."""
+    match value:
+        case str():
+            return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+        case dict():
+            return all(_is_text(key) and _is_text(each) for key, each in value.items())
+        case list():
+            return all(map(_is_text, value))
+    return True
 
 
 def campaign_number(request: web.Request) -> int:

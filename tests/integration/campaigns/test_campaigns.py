@@ -13,7 +13,9 @@ from newsletter.campaigns.content import Draft, Format
 from newsletter.campaigns.service import NewCampaign
 from newsletter.consent.service import Origin
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput, NotFound
-from newsletter.delivery.rules import DeliveryState
+from newsletter.delivery import store as delivery
+from newsletter.delivery.batches import claim
+from newsletter.delivery.rules import LEASE, DeliveryState
 from newsletter.dev.mailbox import Mailbox
 from newsletter.subscribing.joining import SignupForm
 from newsletter.subscribing.lists import ListText, MailingList, NewList, NewSender, create_list
@@ -152,6 +154,19 @@ async def test_paused_sends_nothing_resumed_goes_on_cancelled_ends(
     assert await mailbox.messages() == []
     with pytest.raises(Conflict, match="cancelled"):
         await house.campaigns.resume(number, by="test", now=clock.now())
+
+
+async def test_paused_in_the_instant_that_it_ends_it_is_sent_and_not_stuck(house: House, letter: MailingList) -> None:
+    """The worker has seen that nothing is left; before it says so, the operator pauses."""
+    now = house.clock.now()
+    number = await house.campaigns.create(NEW, by="test", now=now)
+    await house.campaigns.send(number, by="test", now=now)
+    batch = await claim(house.db, worker="test", lease=LEASE, now=now)
+    assert batch is not None
+    await house.campaigns.pause(number, by="test", now=now)
+    await delivery.finish_batch(house.db, batch)
+    await delivery.finish_campaign(house.db, campaign_id=number, now=now)
+    assert (await house.campaigns.status(number)).state == "sent"
 
 
 async def test_a_test_goes_to_one_address_and_stores_nothing_of_it(house: House, mailbox: Mailbox, letter: MailingList) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from newsletter.core.database import Database
 from newsletter.core.errors import WrongSecret
-from newsletter.core.keys import Keyring, change_secret, open_keyring, rotate_token_key, wrap
+from newsletter.core.keys import KNOWN_AFTER, Keyring, change_secret, open_keyring, reload, rotate_token_key, wrap
 from newsletter.core.migrations import migrate
 from newsletter.core.tokens import Purpose, Tokens
 from tests.conftest import SECRET, START
@@ -80,7 +80,8 @@ async def test_a_rotation_that_was_cut_short_is_completed(db: Database) -> None:
     before = await open_keyring(db, SECRET, now=START)
     link = Tokens(before).mint(Purpose.UNSUBSCRIBE, b"ada")
     await db.execute("update key set retired_at = now() where purpose = 'token'")
-    after = await open_keyring(db, SECRET, now=START)
+    await open_keyring(db, SECRET, now=START)
+    after = await open_keyring(db, SECRET, now=START + KNOWN_AFTER)
     assert after.current_token_key not in before.token_keys
     assert Tokens(after).read(Purpose.UNSUBSCRIBE, link) == b"ada"
 
@@ -91,11 +92,25 @@ async def test_links_that_were_sent_go_on_working_after_token_keys_rotated(db: D
     for day in range(1, 4):
         async with db.transaction() as transaction:
             await rotate_token_key(transaction, SECRET, now=START + timedelta(days=day))
-    after = await open_keyring(db, SECRET, now=START)
+    after = await open_keyring(db, SECRET, now=START + timedelta(days=4))
     assert Tokens(after).read(Purpose.UNSUBSCRIBE, link) == b"ada"
     assert after.current_token_key not in before.token_keys
     assert len(after.token_keys) == 4
     assert after.subscriber_id("ada@example.org") == before.subscriber_id("ada@example.org")
+
+
+async def test_a_link_opens_in_every_process_while_a_new_key_becomes_known(db: Database) -> None:
+    """A web process that has not reloaded yet, and a command that starts right after the rotation and makes links."""
+    running = await open_keyring(db, SECRET, now=START)
+    rotated_at = START + timedelta(days=1)
+    async with db.transaction() as transaction:
+        await rotate_token_key(transaction, SECRET, now=rotated_at)
+    command = await open_keyring(db, SECRET, now=rotated_at)
+    assert Tokens(running).read(Purpose.UNSUBSCRIBE, Tokens(command).mint(Purpose.UNSUBSCRIBE, b"ada")) == b"ada"
+    await reload(running, db, SECRET, now=rotated_at)
+    later = await open_keyring(db, SECRET, now=rotated_at + KNOWN_AFTER)
+    assert later.current_token_key != command.current_token_key
+    assert Tokens(running).read(Purpose.UNSUBSCRIBE, Tokens(later).mint(Purpose.UNSUBSCRIBE, b"ada")) == b"ada"
 
 
 async def test_another_secret_opens_the_same_keys_after_the_change(db: Database) -> None:

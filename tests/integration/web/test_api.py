@@ -94,6 +94,11 @@ async def test_a_token_does_what_its_scopes_say_and_ends_when_it_ends(call: Call
         ({"contents": [{**CONTENT, "format": "word"}]}, "contents.0.format"),
         ({"contents": [{**CONTENT, "surprise": 1}]}, "contents.0.surprise"),
         ({"name": 7}, "name"),
+        ({"name": "a\x00b"}, None),
+        ({"name": "a\ud800"}, None),
+        ({"name": "a\nb"}, "name"),
+        ({"list": "a\x00b"}, None),
+        ({"list": "A list"}, None),
         ({"uncertain_policy": "hope"}, "uncertain_policy"),
     ],
 )
@@ -141,4 +146,5 @@ async def test_the_overview_goes_back_page_by_page(call: Call, site: Site) -> No
     second = await (await call("GET", first["next"].removeprefix("/api/v1/campaigns"))).json()
     numbers = [each["campaign"] for each in first["campaigns"] + second["campaigns"]]
     assert numbers == list(range(52, 0, -1))
-    assert (await call("GET", "?before=x")).status == 422
+    for before in ("x", "0", "-1", "0000000000019999999999999", "1" * 5000, "²"):
+        assert (await call("GET", f"?before={before}")).status == 422, before
