@@ -1,7 +1,7 @@
 """Erasing people: one sweep, in the caller's transaction.
 
 What stays is a keyed id for each list that somebody had confirmed, and sums that belong to nobody. Whoever never confirmed
-anything leaves nothing behind.
+anything leaves nothing behind; whoever refused, the code that refuses new requests for 30 days.
 """
 
 from __future__ import annotations

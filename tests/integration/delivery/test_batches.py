@@ -584,6 +584,21 @@ async def test_time_spent_on_taking_a_chunk_counts_as_time_since_the_look(sendin
     assert sending.relay.begun == [BEN]
 
 
+async def test_an_answer_that_took_longer_than_it_is_good_for_is_asked_for_again(sending: Sending) -> None:
+    await sending.readers(ADA)
+    await sending.begin()
+    held = sending.relay.hold(Stage.DATA, times=1)
+    async with running(sending.work(), held):
+        sending.clock.at += timedelta(seconds=FRESH_FOR)
+        async with sending.db.transaction() as somebody:
+            await somebody.execute("lock table subscription in access exclusive mode")
+            held.release()
+            await eventually(sending.somebody_waits_for_a_lock)
+            sending.clock.at += timedelta(seconds=FRESH_FOR)
+    assert sending.relay.commands.count("DATA") == 2, "the first envelope got no body"
+    await once_each(sending, ADA)
+
+
 async def test_no_body_is_begun_for_a_reader_suppressed_while_a_slow_relay_worked(sending: Sending) -> None:
     await sending.readers(ADA)
     await sending.begin()

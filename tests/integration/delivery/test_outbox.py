@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from newsletter.core.database import Connection
+from newsletter.core.errors import DatabaseUnavailable
 from newsletter.delivery import store
 from newsletter.delivery.outbox import AT_A_TIME, LEASE, Outbox
 from newsletter.delivery.rules import FRESH_FOR
@@ -33,6 +34,8 @@ class Queue:
     """Who is still to be written to."""
     faulty: str = ""
     """Whose mail cannot be made."""
+    takes: timedelta = timedelta(0)
+    """How long it takes to make one."""
 
     async def add(self, *addresses: str, lives: timedelta = LIVES) -> None:
         for address in addresses:
@@ -56,6 +59,7 @@ class Queue:
         address = self.addresses.get(queued.subscriber_id)
         if address and address == self.faulty:
             raise LookupError("no words")
+        self.sending.clock.at += self.takes
         data = f"Message-ID: <{queued.message_id}@letters.example>\r\n\r\nPlease confirm.\r\n".encode()
         return Mail("letter@letters.example", address, data) if address else None
 
@@ -212,6 +216,18 @@ async def test_no_body_is_begun_for_somebody_who_stopped_wanting_it_while_a_slow
     held.release()
     await slow
     assert (queue.sending.relay.begun, await queue.rows()) == ([], [])
+
+
+async def test_no_body_is_begun_on_an_answer_that_took_longer_than_it_is_good_for(queue: Queue) -> None:
+    await queue.add(ADA)
+    queue.takes = timedelta(seconds=FRESH_FOR)
+    with pytest.raises(DatabaseUnavailable):
+        await queue.outbox().run_once()
+    assert queue.sending.relay.begun == []
+    queue.takes = timedelta(0)
+    queue.sending.clock.at += LEASE + timedelta(seconds=1)
+    await queue.outbox().run_once()
+    assert queue.sending.relay.took() == {ADA: 1}
 
 
 async def test_a_relay_that_cannot_be_reached_costs_no_mail_an_attempt_and_is_one_failure(queue: Queue) -> None:

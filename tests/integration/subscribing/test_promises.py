@@ -302,7 +302,7 @@ async def test_what_is_kept_for_a_time_goes_when_it_is_over(people: People) -> N
     start = people.clock.at
     for days, due in [
         (1, {"outbox": 1}),
-        (30, {"limit_hit": 3, "suppression": 1}),
+        (30, {"limit_hit": 3, "suppression": 1, "withdrawal": 1}),
         (180, {"consent_origin": 2}),
         (365, {"audit_log": 1}),
     ]:
@@ -332,3 +332,14 @@ async def test_every_promise_says_its_deadline_in_every_language(people: People)
     assert len(german) == len(english) == len(people.house.retention.promises)
     assert [sentence for sentence in german if sentence in english] == []
     assert not [sentence for sentence in (*english, *german) if "%" in sentence]
+
+
+async def test_who_has_left_is_forgotten_with_the_code_that_stays_of_them(people: People) -> None:
+    await people.reader(ADA)
+    await people.unsubscribe(ADA)
+    people.clock.at += timedelta(days=14)
+    await people.tick()
+    assert (await people.count("withdrawal"), await people.count("suppression")) == (2, 1)
+    people.clock.at += timedelta(days=3 * 365, hours=1)
+    await people.tick()
+    assert (await people.count("withdrawal"), await people.count("suppression")) == (0, 0)
