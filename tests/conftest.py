@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import hypothesis
 import pytest
 
 from newsletter.app import House
@@ -26,6 +27,11 @@ from newsletter.core.migrations import migrate
 from newsletter.dev.mailbox import Mailbox
 from newsletter.dev.postgres import EmbeddedPostgres
 from newsletter.settings import Settings, load_settings
+
+# Enough examples to notice, few enough for a suite of two minutes; HYPOTHESIS_PROFILE=deep looks harder.
+hypothesis.settings.register_profile("suite", max_examples=30, deadline=None, derandomize=os.environ.get("CI") == "true")
+hypothesis.settings.register_profile("deep", max_examples=2000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 START = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
 SECRET = "a secret for tests, 32 characters or more"
