@@ -456,8 +456,8 @@ def _path(line: str) -> str:
     return found[1] if found else ""
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], within: float = WITHIN) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], within: float = WITHIN, *, every: float = 0.002) -> None:
     """Wait until it is true, for what can only be asked: the state of a database, of a connection."""
     async with asyncio.timeout(within):
         while not await condition():  # noqa: ASYNC110  nobody announces it
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(every)

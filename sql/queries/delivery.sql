@@ -11,13 +11,15 @@ select pg_notify('newsletter_work', '');
 
 -- name: claim_mails
 -- Mails that are due or whose worker fell silent. SKIP LOCKED: this queue is small and stays on one server.
-update outbox set lease_until = :lease_until, epoch = epoch + 1, attempts = attempts + 1
-where outbox_id in (
+with free as materialized (
   select outbox_id from outbox
   where state = 'queued' and not_before <= :now and expires_at > :now and (lease_until is null or lease_until < :now)
   order by not_before limit :size for update skip locked
 )
-returning outbox_id, kind, subscriber_id, about, list_ids, language, message_id, created_at, expires_at, epoch, attempts;
+update outbox o set lease_until = :lease_until, epoch = o.epoch + 1, attempts = o.attempts + 1
+from free where o.outbox_id = free.outbox_id
+returning o.outbox_id, o.kind, o.subscriber_id, o.about, o.list_ids, o.language, o.message_id, o.created_at, o.expires_at,
+          o.epoch, o.attempts;
 
 -- name: drop_mail
 -- Taken by the relay, or nobody wants it any more.
@@ -79,17 +81,19 @@ from unnest(:numbers::integer[], :froms::uuid[], :tos::uuid[]) as slice(number, 
 
 -- name: claim_batch
 -- A batch that is due, or whose worker fell silent (its intents are settled even where the campaign no longer sends). The epoch
--- grows, so that whoever held it before can write nothing more.
-update batch b
-set state = 'leased', lease_until = :lease_until, leased_by = :worker, epoch = b.epoch + 1
-from (
+-- grows, so that whoever held it before can write nothing more. Materialized, so that the limit holds once: as a subquery of the
+-- join it may be run again for each row of the outer side, and then leases batches that nobody learns of.
+with free as materialized (
   select b.campaign_id, b.batch_no, c.list_id, c.week, c.uncertain_policy
   from batch b join campaign c using (campaign_id)
   where (b.state = 'queued' and b.not_before <= :now and c.state = 'sending')
      or (b.state = 'leased' and b.lease_until < :now)
   order by b.not_before, b.campaign_id, b.batch_no
   limit 1 for update of b skip locked
-) free
+)
+update batch b
+set state = 'leased', lease_until = :lease_until, leased_by = :worker, epoch = b.epoch + 1
+from free
 where b.campaign_id = free.campaign_id and b.batch_no = free.batch_no
 returning b.campaign_id, b.batch_no, b.id_from, b.id_to, b.epoch, free.list_id, free.week, free.uncertain_policy;
 

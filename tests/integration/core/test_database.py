@@ -108,16 +108,18 @@ async def test_errors_of_ours_pass_through_a_transaction_as_they_are(db: Databas
 @pytest.mark.parametrize(
     "wrong", ["{user}:wrong@{host}/{name}", "{user}:{password}@{host}/nowhere", "{user}:{password}@{host}/{name}?sslmode=maybe"]
 )
-async def test_a_refused_connection_is_a_matter_of_the_settings(server: Server, template: str, wrong: str) -> None:
-    host = server.url("x").rpartition("@")[2].partition("/")[0]
-    url = wrong.format(user=server.owner, password=server.password, host=host, name=template)
+async def test_a_refused_connection_is_a_matter_of_the_settings(server: Server, database_url: str, wrong: str) -> None:
+    host, _, name = database_url.rpartition("@")[2].partition("/")
+    url = wrong.format(user=server.owner, password=server.password, host=host, name=name)
     db = await Database.connect(f"postgresql://{url}")
-    with pytest.raises(
-        SettingsError, match="check user, password, database name and options in NEWSLETTER_DATABASE_URL"
-    ) as refused:
-        await db.fetchval("select 1")
-    assert server.password not in str(refused.value)
-    await db.close()
+    try:
+        with pytest.raises(
+            SettingsError, match="check user, password, database name and options in NEWSLETTER_DATABASE_URL"
+        ) as no:
+            await db.fetchval("select 1")
+        assert server.password not in str(no.value)
+    finally:
+        await db.close()
 
 
 async def test_times_are_read_in_utc(db: Database) -> None:

@@ -696,3 +696,14 @@ async def test_no_body_is_begun_when_the_database_cannot_be_asked_who_still_want
     row = await sending.row(ADA)
     assert (row.state, row.attempts) == ("accepted", 1)
     await once_each(sending, ADA)
+
+
+async def test_a_claim_takes_one_batch_whatever_the_planner_makes_of_it(sending: Sending) -> None:
+    """Nested loops over the slices used to run the limited search again for each of them, and leased them all."""
+    await sending.many_readers(1001)
+    await sending.begin()
+    async with sending.db.transaction() as db:
+        for way in ("hashjoin", "mergejoin", "material"):
+            await db.execute(f"set local enable_{way} = off")
+        await store.claim_batch(db, worker="one", now=sending.clock.now(), lease_until=sending.clock.now() + LEASE)
+        assert await db.fetchval("select count(*) from batch where state = 'leased'") == 1

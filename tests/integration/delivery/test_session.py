@@ -33,7 +33,7 @@ REFUSALS = {
     "550 5.7.1 not from you": (DeliveryState.FAILED, 550, "5.7.1"),
 }
 BEFORE_THE_BODY = [Stage.MAIL, Stage.RCPT, Stage.DATA]
-IMPATIENT = 0.2
+IMPATIENT = 0.3
 """Seconds until our side gives up on a relay that says nothing."""
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -16,6 +18,7 @@ from newsletter.jobs.worker import Worker
 from newsletter.settings import Settings
 from tests.conftest import SECRET, ManualClock
 from tests.integration.delivery.sending import Sending
+from tests.relay import Stage
 
 DRAFT = Draft("en", "The long tide", "", Format.MARKDOWN, "Hello.")
 
@@ -25,7 +28,7 @@ async def worker(settings: Settings, db: Database, clock: ManualClock, sending: 
     """With a campaign in two batches before it."""
     target = SecretStr(f"smtp://127.0.0.1:{sending.relay.port}?starttls=never")
     keyring = await open_keyring(db, SECRET, now=clock.now())
-    house = House(settings.model_copy(update={"smtp_url": target}), db, keyring, clock)
+    house = House(settings.model_copy(update={"smtp_url": target, "lease_seconds": 7}), db, keyring, clock)
     await db.execute(
         "insert into list_text (list_id, language, name, description) select list_id, 'en', 'Letter', '' from list"
     )
@@ -50,3 +53,14 @@ async def test_a_worker_told_to_stop_while_it_prepares_a_batch_begins_nothing(se
     assert await worker.run_campaigns_once()
     assert (await sending.rows(), sending.relay.sessions) == ({}, 0)
     assert await sending.db.fetchval("select count(*) from batch where state = 'queued'") == 2
+
+
+async def test_a_worker_holds_its_batch_for_as_long_as_the_settings_say(sending: Sending, worker: Worker) -> None:
+    held = sending.relay.hold(Stage.GREETING)
+    work = asyncio.ensure_future(worker.run_campaigns_once())
+    await held.reached()
+    assert await sending.lease() == timedelta(seconds=7)
+    worker._stop()
+    await sending.relay.close()
+    assert await work
+    assert await sending.lease() is None
