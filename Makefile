@@ -29,11 +29,13 @@ test: .venv/installed-test chromium lint types layers unit
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ .venv/installed-dev
 
-# Browser tests want Debian's Chromium. Where it can be neither found nor installed they are reported as skipped.
-chromium:
-	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && \
+# Browser tests want Debian's Chromium, and what drives it wants libatomic. Where they can be neither found nor installed these
+# tests are reported as skipped.
+chromium: .venv/bin/python
+	@command -v chromium >/dev/null && $(VENV_PYTHON) -c "import ctypes; ctypes.CDLL('libatomic.so.1')" 2>/dev/null || \
+	  { command -v apt-get >/dev/null && \
 	  { [ "$$(id -u)" = 0 ] && as_root= || as_root="sudo -n"; \
-	    $$as_root apt-get update -qq && $$as_root apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; } || \
+	    $$as_root apt-get update -qq && $$as_root apt-get install -y -qq --no-install-recommends chromium libatomic1; } >/dev/null 2>&1; } || \
 	  echo "Chromium is missing and could not be installed: browser tests will be skipped."
 
 lint:

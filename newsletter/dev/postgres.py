@@ -8,47 +8,39 @@ random passwords. In the data folder there are then
     postgres.lock    locked by the server and by whoever started it, so for exactly as long as one of them lives
     postgres.log     of this run; postgres.log.1 of the one before
 
-PostgreSQL refuses to run as root, so root hands the cluster to another user: the owner of the folder around, or else `nobody`.
-No permission outside the cluster is changed for that; `launch` gets that user through closed parent folders. When we are killed
-the server shuts down by itself (on Linux), and the next start waits for it.
+Who may use that folder, and as which user the server runs, is the matter of `folder`. When we are killed the server shuts down
+by itself (on Linux), and the next start waits for it.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import importlib.util
 import json
 import os
-import pwd
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from newsletter.core.errors import SettingsError
-from newsletter.dev import launch
+from newsletter.dev import folder, launch
 
 HOST = "127.0.0.1"
 READY_WITHIN = 60.0
 """Seconds. A start takes a third of one; replaying the log after a crash may take many."""
 STOP_WITHIN = 10.0
 """Seconds until a server that does not end by itself is told to drop everything."""
-FREE_WITHIN = 15.0
-"""Seconds that we wait for the server of a killed process to shut down."""
-
-_POLL = 0.02
 _ATTEMPTS = 3  # Between choosing a free port and using it, somebody else may take it.
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.sql")
 
@@ -151,12 +143,12 @@ class EmbeddedPostgres:
         major = _major_version(self.bin)
         try:
             self._prepare_folder()
-            _check_version(self.cluster, major)
+            folder.check_version(self.cluster, major)
             if not self.cluster.exists():
                 self._create_cluster()
             self._passwords = self._read_passwords()
         except OSError as error:
-            raise _unusable(self.data, error) from None
+            raise folder.unusable(self.data, error) from None
         self._launch_server()
         atexit.register(self.stop)  # Where no signal comes at the parent's death, an ordinary exit still ends the server.
         self._bootstrap()
@@ -165,42 +157,42 @@ class EmbeddedPostgres:
         """Make and lock the folder, and open a new log. Raises OSError where the folder cannot be written."""
         # Root's folder has to let the server's user through to the cluster; whatever else lies in it is closed by its own mode.
         self.data.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-        self._lock = _locked(self.data)
+        self._lock = folder.locked(self.data)
         if self.log_file.exists():
             self.log_file.replace(self.log_file.with_name("postgres.log.1"))
-        _write_private(self.log_file, "")
-        _remove_stale_pid_file(self.data, self.cluster)
+        folder.write_private(self.log_file, "")
+        folder.remove_stale_pid_file(self.data, self.cluster)
 
     def _create_cluster(self) -> None:
         """Run initdb beside, and rename when it has succeeded: a half-made cluster is never taken for one."""
-        user = _server_user(self.cluster)
-        if user is None and _user(os.geteuid()) is None:
-            raise _without_user(f"PostgreSQL does not make a database for user id {os.geteuid()}, which has no name here")
+        user = folder.server_user(self.cluster)
+        if user is None and folder.named_user(os.geteuid()) is None:
+            raise folder.without_user(f"PostgreSQL does not make a database for user id {os.geteuid()}, which has no name here")
         fresh = self.cluster.with_name("postgres.new")
         password_file = self.cluster.with_name("postgres.new.password")
         if fresh.exists():
             shutil.rmtree(fresh)
         passwords = {role: secrets.token_urlsafe(24) for role in ("postgres", "newsletter")}
-        _write_private(self._password_file, json.dumps(passwords))
-        _write_private(password_file, passwords["postgres"])
+        folder.write_private(self._password_file, json.dumps(passwords))
+        folder.write_private(password_file, passwords["postgres"])
         fresh.mkdir(mode=0o700)
         if user is not None:
-            _hand_over([fresh, password_file], user)
+            folder.hand_over([fresh, password_file], user)
         try:
             self._initdb(fresh, password_file, user)
         finally:
             password_file.unlink()
         fresh.rename(self.cluster)
 
-    def _initdb(self, folder: Path, password_file: Path, user: tuple[int, int] | None) -> None:
+    def _initdb(self, cluster: Path, password_file: Path, user: tuple[int, int] | None) -> None:
         with _named_for_shell(self.bin) as binaries:
-            program = [str(binaries / "initdb"), "-D", str(folder), "-U", "postgres", f"--pwfile={password_file}"]
+            program = [str(binaries / "initdb"), "-D", str(cluster), "-U", "postgres", f"--pwfile={password_file}"]
             program += ["--auth-local=reject", "--auth-host=scram-sha-256", "--no-instructions"]
             # The builtin locale sorts alike on every machine, whichever locales that has.
             program += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
             if self._fast:
                 program.append("--no-sync")
-            arguments = launch.command(program, death_signal=signal.SIGINT, user=user, reach=[binaries, folder])
+            arguments = launch.command(program, death_signal=signal.SIGINT, user=user, reach=[binaries, cluster])
             process = self._spawn(arguments)
             try:
                 failed = process.wait() != 0
@@ -217,7 +209,7 @@ class EmbeddedPostgres:
             arguments = launch.command(
                 [self.bin / "postgres", "-D", self.cluster, "-p", str(self.port), *settings],
                 death_signal=signal.SIGINT,  # What PostgreSQL calls a fast shutdown.
-                user=_server_user(self.cluster),
+                user=folder.server_user(self.cluster),
                 reach=[self.bin, self.cluster],
             )
             self._process = self._spawn(arguments)
@@ -264,9 +256,9 @@ class EmbeddedPostgres:
         """Whether the server says it is ready before it ends and before the time is over. pg_ctl looks at the same line."""
         deadline = time.monotonic() + READY_WITHIN
         while process.poll() is None and time.monotonic() < deadline:
-            if _status(self.cluster) == (process.pid, "ready"):
+            if folder.status(self.cluster) == (process.pid, "ready"):
                 return True
-            time.sleep(_POLL)
+            time.sleep(folder.POLL)
         return False
 
     def _read_passwords(self) -> dict[str, str]:
@@ -329,161 +321,6 @@ def _major_version(binaries: Path) -> str:
     return said.stdout.split()[-1].split(".")[0]
 
 
-def _check_version(cluster: Path, ours: str) -> None:
-    """Refuse a cluster of another major version. Raises SettingsError; a cluster that is yet to be made is fine."""
-    if not cluster.exists():
-        return
-    try:
-        found = (cluster / "PG_VERSION").read_text().strip()
-    except FileNotFoundError:
-        raise SettingsError(f"The folder {cluster} holds no database: move it away to begin anew.") from None
-    if found != ours:
-        raise SettingsError(
-            f"The database in {cluster} was made by PostgreSQL {found}, and this is PostgreSQL {ours}: move that folder away "
-            f"to begin anew, or run a PostgreSQL {found} on it and set NEWSLETTER_DATABASE_URL."
-        )
-
-
-def _unusable(data: Path, error: OSError) -> SettingsError:
-    return SettingsError(
-        f"The data folder {data} cannot be used ({error.filename or data}: {error.strerror}): "
-        "make it writable, or choose another with --data."
-    )
-
-
-def _in_use(data: Path, pid: int | None) -> SettingsError:
-    by = f"process {pid}" if pid else "another process"
-    return SettingsError(f"The data folder {data} is in use by {by}: stop that one, or choose another folder with --data.")
-
-
-def _locked(data: Path) -> int:
-    """A file descriptor that holds the folder's lock; the server inherits it, so the lock ends with the last of us.
-
-    Raises SettingsError when another living process has it. One whose process was killed is shutting down: that is waited for.
-    """
-    lock = os.open(data / "postgres.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        _await_lock(lock, data)
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
-    except BaseException:
-        os.close(lock)
-        raise
-    return lock
-
-
-def _await_lock(lock: int, data: Path) -> None:
-    deadline = time.monotonic() + FREE_WITHIN
-    while not _try_lock(lock):
-        holder = _holder(lock)
-        if (holder and _alive(holder)) or time.monotonic() > deadline:
-            raise _in_use(data, holder)
-        time.sleep(_POLL)
-
-
-def _try_lock(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _holder(lock: int) -> int | None:
-    """Who took the lock; None in the instant before it has written that down."""
-    text = os.pread(lock, 20, 0)
-    return int(text) if text.isdigit() else None
-
-
-def _alive(pid: int) -> bool:
-    """Whether the process lives; one that has ended and waits for its parent to notice does not."""
-    try:
-        os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(") ")[2][:1] if sys.platform == "linux" else ""
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-    except PermissionError:
-        return True
-    return state not in {"Z", "X"}
-
-
-def _remove_stale_pid_file(data: Path, cluster: Path) -> None:
-    """PostgreSQL refuses to start while any process has the id in its pid file, as is likely after the machine was restarted.
-
-    Holding the lock we know that no server of ours is alive; one that somebody started by hand is recognised and refused.
-    """
-    pid = _status(cluster)[0]
-    if pid and _serves(pid, cluster):
-        raise _in_use(data, pid)
-    (cluster / "postmaster.pid").unlink(missing_ok=True)
-
-
-def _serves(pid: int, cluster: Path) -> bool:
-    """Whether that process is a PostgreSQL server on this cluster."""
-    if not _alive(pid):
-        return False
-    if sys.platform == "linux":
-        try:
-            return Path(f"/proc/{pid}/cwd").readlink() == cluster.resolve()
-        except OSError:  # Somebody else's process: it could not own the cluster.
-            return False
-    said = subprocess.run(["/bin/ps", "-p", str(pid), "-o", "comm="], capture_output=True, text=True, check=False)  # noqa: S603
-    return said.stdout.strip().endswith("postgres")
-
-
-def _status(cluster: Path) -> tuple[int, str]:
-    """Process id and state in the server's pid file (lines 1 and 8); 0 and nothing when there is no such file or line yet."""
-    try:
-        lines = (cluster / "postmaster.pid").read_text().splitlines()
-    except FileNotFoundError:
-        return 0, ""
-    pid = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
-    return pid, lines[7].strip() if len(lines) > 7 else ""
-
-
-def _server_user(cluster: Path) -> tuple[int, int] | None:
-    """Uid and gid that the server runs as; None for those of this process, which is right for everybody but root.
-
-    A new cluster takes a user with a name, since initdb insists on one: in a container, a folder from outside often belongs to
-    a bare number. Raises SettingsError where there is no such user.
-    """
-    if os.geteuid() != 0:
-        return None
-    if cluster.exists() and (owner := cluster.stat()).st_uid != 0:
-        return owner.st_uid, owner.st_gid
-    for place in (cluster.parent, cluster.parent.parent):
-        if (uid := place.stat().st_uid) != 0 and (named := _user(uid)):
-            return named.pw_uid, named.pw_gid
-    try:
-        nobody = pwd.getpwnam("nobody")
-    except KeyError:
-        raise _without_user("PostgreSQL refuses to run as root, and there is no user nobody to run it as") from None
-    return nobody.pw_uid, nobody.pw_gid
-
-
-def _user(uid: int) -> pwd.struct_passwd | None:
-    try:
-        return pwd.getpwuid(uid)
-    except KeyError:
-        return None
-
-
-def _without_user(reason: str) -> SettingsError:
-    return SettingsError(
-        f"{reason}: start as an ordinary user with an entry in /etc/passwd, "
-        "or set NEWSLETTER_DATABASE_URL to a PostgreSQL of your own."
-    )
-
-
-def _hand_over(paths: Sequence[Path], user: tuple[int, int]) -> None:
-    try:
-        for path in paths:
-            os.chown(path, *user)
-    except OSError as error:
-        reason = f"PostgreSQL refuses to run as root, and here root may not hand files to user {user[0]} ({error.strerror})"
-        raise _without_user(reason) from None
-
-
 @contextlib.contextmanager
 def _named_for_shell(binaries: Path) -> Iterator[Path]:
     """The binaries, below a name that initdb can use: it runs the server through a shell, with no more than double quotes.
@@ -494,23 +331,16 @@ def _named_for_shell(binaries: Path) -> Iterator[Path]:
         yield binaries
         return
     package = binaries.parents[1]
-    with tempfile.TemporaryDirectory(prefix="newsletter-initdb-") as folder:
+    with tempfile.TemporaryDirectory(prefix="newsletter-initdb-") as copy:
         for part in (package, package.with_name(f"{package.name}.libs")):  # The programs look for the second beside the first.
             if part.exists():
-                shutil.copytree(part, Path(folder, part.name), ignore=shutil.ignore_patterns("include", "*.a"), symlinks=True)
-        yield Path(folder, package.name, *binaries.parts[-2:])
+                shutil.copytree(part, Path(copy, part.name), ignore=shutil.ignore_patterns("include", "*.a"), symlinks=True)
+        yield Path(copy, package.name, *binaries.parts[-2:])
 
 
 def _environment() -> dict[str, str]:
     """What a server or psql sees of our environment: no secret of ours, no PG… variable that would redirect it."""
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
-
-
-def _write_private(file: Path, text: str) -> None:
-    """Make the file anew with mode 0600, whatever was there before."""
-    file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
 
 
 def _free_port() -> int:

@@ -11,6 +11,7 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ctypes.util import find_library
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,11 +25,11 @@ READY_WITHIN = 60.0
 
 @pytest.fixture(scope="session")
 async def chromium() -> AsyncIterator[Browser]:
-    """Debian's Chromium. Where there is none the test is skipped, and in CI it fails."""
-    if CHROMIUM is None:
+    """Debian's Chromium. Where it or what drives it is missing the test is skipped, and in CI it fails."""
+    if missing := [name for name, found in (("chromium", CHROMIUM), ("libatomic1", find_library("atomic"))) if not found]:
         if os.environ.get("CI") == "true":
-            pytest.fail("Chromium is missing: browser tests must run in CI.")
-        pytest.skip("Chromium is missing: apt-get install chromium")
+            pytest.fail(f"Missing: {missing}. Browser tests must run in CI.")
+        pytest.skip(f"Missing: apt-get install {' '.join(missing)}")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

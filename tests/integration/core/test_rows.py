@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -12,42 +11,7 @@ import pytest
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import DatabaseError
 from newsletter.core.queries import Queries, parse
-
-
-@dataclass(frozen=True)
-class Row:
-    number: int
-    name: str
-
-
-@dataclass(frozen=True)
-class Numbered:
-    number: int
-
-
-async def nothing(db: Connection) -> None: ...
-
-
-async def row(db: Connection) -> Row: ...  # type: ignore[empty-body]
-
-
-async def maybe_row(db: Connection) -> Row | None: ...
-
-
-async def rows(db: Connection) -> list[Row]: ...  # type: ignore[empty-body]
-
-
-async def number(db: Connection) -> int: ...  # type: ignore[empty-body]
-
-
-async def maybe_id(db: Connection) -> UUID | None: ...
-
-
-async def done(db: Connection) -> bool: ...  # type: ignore[empty-body]
-
-
-async def numbers(db: Connection) -> list[int]: ...  # type: ignore[empty-body]
-
+from tests.signatures import Numbered, Row, done, maybe_id, maybe_row, nothing, number, numbers, row, rows
 
 Bind = Callable[[Callable[..., Awaitable[Any]], str], Callable[..., Awaitable[Any]]]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import os
@@ -14,6 +13,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ import asyncpg
 import pytest
 
 from newsletter.core.errors import SettingsError
-from newsletter.dev import launch, postgres
+from newsletter.dev import folder, launch, postgres
 from newsletter.dev.postgres import EmbeddedPostgres
 
 ROOT = os.geteuid() == 0
@@ -86,7 +86,7 @@ def pid_of(server: EmbeddedPostgres) -> int:
 
 
 def gone(pid: int) -> bool:
-    return not postgres._alive(pid)
+    return not folder.alive(pid)
 
 
 def run_in_other_process(code: str, *arguments: object, user: tuple[int, int] | None = None) -> subprocess.Popen[str]:
@@ -227,50 +227,43 @@ except SettingsError as error:
 """
 
 
-async def test_an_ordinary_user_can_run_it_too(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_an_ordinary_user_can_run_it_too(reachable: Path) -> None:
     """Root plays that user; anybody else is one, and has started the other tests' server."""
     if not ROOT:
         return
-    home = tmp_path_factory.mktemp("home of a stranger")
+    home = reachable / "home of a stranger"
+    home.mkdir()
     os.chown(home, *STRANGER)
-    # pytest keeps its folders to itself; what an ordinary user works in is reached without anybody's help.
-    with opened(home):
-        with run_in_other_process(START_AND_HOLD, home / "data", user=STRANGER) as child:
-            assert child.stdout
-            assert await ask(child.stdout.readline().strip(), "SELECT 1") == 1
-            assert (home / "data").stat().st_uid == STRANGER[0]
-            assert (home / "data" / "postgres").stat().st_uid == STRANGER[0]
-            child.communicate()
-        assert child.returncode == 0
+    with run_in_other_process(START_AND_HOLD, home / "data", user=STRANGER) as child:
+        assert child.stdout
+        assert await ask(child.stdout.readline().strip(), "SELECT 1") == 1
+        assert (home / "data").stat().st_uid == STRANGER[0]
+        assert (home / "data" / "postgres").stat().st_uid == STRANGER[0]
+        child.communicate()
+    assert child.returncode == 0
 
 
-def test_a_folder_of_a_user_without_a_name_works_for_root_and_is_explained_to_that_user(tmp_path: Path) -> None:
+def test_a_folder_of_a_user_without_a_name_works_for_root_and_is_explained_to_that_user(reachable: Path) -> None:
     """A container's root often works in a folder that a number from outside owns; initdb refuses to run as that number."""
     if not ROOT:
         return
-    home = tmp_path / "mounted"
+    home = reachable / "mounted"
     home.mkdir()
     os.chown(home, *NAMELESS)
     with EmbeddedPostgres(home / "by root", fast=True) as server:
         assert server.cluster.stat().st_uid not in {0, NAMELESS[0]}
-    with opened(home):
-        child = run_in_other_process(START_AND_SAY_WHY_NOT, home / "by itself", user=NAMELESS)
-        said, _ = child.communicate()
+    child = run_in_other_process(START_AND_SAY_WHY_NOT, home / "by itself", user=NAMELESS)
+    said, _ = child.communicate()
     assert "does not make a database for user id 54321" in said
     assert "entry in /etc/passwd, or set NEWSLETTER_DATABASE_URL" in said
 
 
-@contextlib.contextmanager
-def opened(folder: Path) -> Iterator[None]:
-    """Let others walk to a folder of this test for a while."""
-    closed = {path: path.stat().st_mode for path in folder.parents if not path.stat().st_mode & 1}
-    try:
-        for path, mode in closed.items():
-            path.chmod(mode | 0o011)
-        yield
-    finally:
-        for path, mode in closed.items():
-            path.chmod(mode)
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that everybody can walk to. pytest keeps its own closed, and other tests look whether they stay so."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 def test_a_server_whose_starter_was_killed_ends_and_the_next_start_waits_for_it(place: Place) -> None:
@@ -292,19 +285,19 @@ def test_a_folder_in_use_is_refused_at_once(server: EmbeddedPostgres) -> None:
     began = time.monotonic()
     with pytest.raises(SettingsError, match=f"in use by process {os.getpid()}: stop that one, or choose another folder"):
         EmbeddedPostgres(server.data).start()
-    assert time.monotonic() - began < postgres.FREE_WITHIN / 2
+    assert time.monotonic() - began < folder.FREE_WITHIN / 2
     assert not gone(pid_of(server))
 
 
 def test_a_server_that_somebody_started_by_hand_is_recognised(server: EmbeddedPostgres) -> None:
     server.stop()
     command = [str(server.bin / "postgres"), "-D", str(server.cluster), "-p", str(server.port), "--unix_socket_directories="]
-    user = postgres._server_user(server.cluster)
+    user = folder.server_user(server.cluster)
     by_hand = subprocess.Popen(
         launch.command(command, death_signal=signal.SIGINT, user=user, reach=[server.bin, server.cluster]),
         stderr=subprocess.DEVNULL,
     )
-    until(lambda: postgres._status(server.cluster) == (by_hand.pid, "ready"))
+    until(lambda: folder.status(server.cluster) == (by_hand.pid, "ready"))
     try:
         with pytest.raises(SettingsError, match=f"in use by process {by_hand.pid}"):
             server.start()
@@ -317,7 +310,7 @@ def test_a_server_that_somebody_started_by_hand_is_recognised(server: EmbeddedPo
 def test_a_stale_pid_file_does_not_block_even_if_its_number_lives_again(server: EmbeddedPostgres) -> None:
     """As after a restart of the machine; PostgreSQL by itself gives up when that process is of the same user."""
     server.stop()
-    user = postgres._server_user(server.cluster)
+    user = folder.server_user(server.cluster)
     command = launch.command(["/bin/cat"], death_signal=signal.SIGKILL, user=user)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as another:
         assert another.stdin and another.stdout

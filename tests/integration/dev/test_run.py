@@ -25,7 +25,7 @@ import asyncpg
 import pytest
 
 from newsletter.core.errors import SchemaMismatch, SettingsError
-from newsletter.dev import postgres, run
+from newsletter.dev import folder, run
 from newsletter.dev.run import DevAddresses, dev_environment, run_dev
 
 WEB = """
@@ -130,7 +130,7 @@ async def until(condition: Any, within: float = 20.0) -> None:
 
 
 def all_gone(pids: Mapping[str, int]) -> bool:
-    return not any(postgres._alive(pid) for pid in pids.values())
+    return not any(folder.alive(pid) for pid in pids.values())
 
 
 async def status_of(url: str) -> int:
@@ -278,7 +278,7 @@ async def test_a_second_ctrl_c_does_not_leave_anything_behind(tmp_path: Path) ->
         os.kill(os.getpid(), signal.SIGINT)
         await until(lambda: "Stopping." in dev.said)
         os.kill(os.getpid(), signal.SIGINT)
-        await until(lambda: not postgres._alive(pids["web"]))
+        await until(lambda: not folder.alive(pids["web"]))
         assert not task.done()
         may_end.touch()
         assert await task == 0
@@ -299,7 +299,7 @@ async def test_a_signal_while_it_starts_ends_it_too(used: Path) -> None:
     pid = int((dev.data / "postgres" / "postmaster.pid").read_text().split()[0])
     os.kill(os.getpid(), signal.SIGTERM)
     assert await task == 0
-    assert not postgres._alive(pid)
+    assert not folder.alive(pid)
     assert "Sign-up" not in dev.said
 
 
@@ -358,7 +358,7 @@ async def test_a_web_app_that_never_answers_is_given_up(tmp_path: Path, monkeypa
     with pytest.raises(SettingsError, match=r"did not become ready \(no answer from .*/readyz\)\. Its log is .*web\.log"):
         await dev.run()
     begun = [int(file.read_text()) for file in dev.data.glob("*.pid")]
-    assert not any(postgres._alive(pid) for pid in begun)
+    assert not any(folder.alive(pid) for pid in begun)
 
 
 async def test_logs_of_the_run_before_are_kept_once(tmp_path: Path) -> None:

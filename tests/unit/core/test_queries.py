@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +10,7 @@ import pytest
 
 from newsletter.core.database import Connection
 from newsletter.core.queries import REGISTRY, Shape, Statement, parameters_of, parse, shape_of
+from tests.signatures import Row, done, maybe_id, maybe_row, nothing, number, numbers, row, rows
 
 
 def one(body: str) -> Statement:
@@ -61,36 +61,6 @@ def test_every_statement_of_the_program_is_well_formed() -> None:
             assert not any(character in literal for character in ":-"), (name, literal)
 
 
-@dataclass(frozen=True)
-class Row:
-    number: int
-    name: str
-
-
-async def nothing(db: Connection) -> None: ...
-
-
-async def row(db: Connection) -> Row: ...  # type: ignore[empty-body]
-
-
-async def maybe_row(db: Connection) -> Row | None: ...
-
-
-async def rows(db: Connection) -> list[Row]: ...  # type: ignore[empty-body]
-
-
-async def number(db: Connection) -> int: ...  # type: ignore[empty-body]
-
-
-async def maybe_id(db: Connection) -> UUID | None: ...
-
-
-async def done(db: Connection) -> bool: ...  # type: ignore[empty-body]
-
-
-async def ids(db: Connection) -> list[int]: ...  # type: ignore[empty-body]
-
-
 @pytest.mark.parametrize(
     ("function", "shape"),
     [
@@ -101,7 +71,7 @@ async def ids(db: Connection) -> list[int]: ...  # type: ignore[empty-body]
         (number, Shape(int, many=False, optional=False)),
         (maybe_id, Shape(UUID, many=False, optional=True)),
         (done, Shape(bool, many=False, optional=True)),
-        (ids, Shape(int, many=True, optional=False)),
+        (numbers, Shape(int, many=True, optional=False)),
     ],
 )
 def test_the_return_annotation_says_what_comes_back(function: Callable[..., Any], shape: Shape) -> None:
