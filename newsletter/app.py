@@ -19,9 +19,12 @@ from newsletter.core.errors import NewsletterError
 from newsletter.core.keys import Keyring, reload
 from newsletter.core.logs import get_logger
 from newsletter.core.tokens import Tokens
+from newsletter.delivery.courier import Courier
+from newsletter.delivery.lanes import Lanes
 from newsletter.delivery.outbox import Outbox
-from newsletter.delivery.session import Courier
+from newsletter.delivery.throttle import Throttle, limits_of
 from newsletter.jobs.schedule import Schedule, retention_jobs
+from newsletter.jobs.sending import CampaignSending
 from newsletter.jobs.worker import Worker
 from newsletter.operators import promises as operators_promises
 from newsletter.operators.service import Operators, audit
@@ -134,7 +137,7 @@ class House:
         await self.test_courier.close()
 
     def courier(self) -> Courier:
-        """A new one: single mails and campaigns each have connections of their own, so that neither waits for the other."""
+        """A new one, for single mails."""
         return Courier(self.settings.relays, connections=self.settings.smtp_connections, timeout=self.settings.smtp_timeout)
 
     def outbox(self) -> Outbox:
@@ -149,10 +152,21 @@ class House:
             joining=self.joining,
             outbox=self.outbox(),
             schedule=Schedule(self.db, retention_jobs(self.retention), worker=name),
-            campaigns=self.campaigns,
-            courier=self.courier(),
-            chunk=self.settings.chunk,
-            lease=self.settings.lease,
+            sending=self.sending(worker=name),
+        )
+
+    def sending(self, *, worker: str) -> CampaignSending:
+        """Campaigns have connections of their own, so that no single mail waits for them."""
+        settings = self.settings
+        return CampaignSending(
+            self.db,
+            self.clock,
+            self.campaigns,
+            Lanes(settings.relays, connections=settings.smtp_connections, timeout=settings.smtp_timeout),
+            Throttle(self.db, self.clock, limits_of(settings.relays, settings.domain_rates)),
+            worker=worker,
+            chunk=settings.chunk,
+            lease=settings.lease,
         )
 
     def services(self) -> Services:

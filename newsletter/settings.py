@@ -85,6 +85,18 @@ def _networks(value: object) -> object:
         raise ValueError("must be networks such as 10.0.0.0/8 or 2001:db8::/32, comma-separated") from None
 
 
+def _rates(value: object) -> object:
+    """From a variable, `example.org=20,example.net=5`; from TOML, a table."""
+    try:
+        pairs = dict(part.split("=") for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        rates = {name.strip().lower(): float(rate) for name, rate in pairs.items()}  # type: ignore[attr-defined]
+    except (ValueError, TypeError, AttributeError):
+        rates = {"": 0.0}
+    if not all(name and 0 < rate <= 1_000_000 for name, rate in rates.items()):
+        raise ValueError("must be mails a second by domain, such as example.org=20,example.net=5")
+    return rates
+
+
 class Settings(BaseModel):
     """Every setting, with its bounds. Deadlines have an upper bound because the privacy policy promises one."""
 
@@ -128,6 +140,9 @@ class Settings(BaseModel):
 
     smtp_connections: int = Field(8, ge=1, le=100, description="Connections that one worker opens to a relay")
     smtp_timeout: float = Field(60.0, gt=0, le=600, description="Seconds that a relay may take for one answer")
+    domain_rates: Annotated[dict[str, float], BeforeValidator(_rates)] = Field(
+        {}, description="Mails per second to a recipient domain, over all workers, comma-separated: `example.org=20`"
+    )
     chunk: int = Field(250, ge=1, le=1000, description="Readers that a worker takes in hand at a time")
     lease_seconds: int = Field(
         30, ge=5, le=600, description="Seconds that a worker may be silent before another takes over its part of a campaign"

@@ -126,7 +126,7 @@ class ScriptedRelay:
     def __init__(
         self,
         *,
-        extensions: tuple[str, ...] = ("8BITMIME", "SIZE 10240000", "SMTPUTF8"),
+        extensions: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SIZE 10240000", "SMTPUTF8"),
         tls: ssl.SSLContext | None = None,
         login: tuple[str, str] | None = None,
         octet_by_octet: bool = False,
@@ -268,7 +268,7 @@ class _Over(Exception):
 
 @dataclass
 class _Envelope:
-    sender: str = ""
+    sender: str | None = None
     recipients: list[str] = field(default_factory=list)
 
     @property
@@ -352,6 +352,9 @@ class _Dialog:
             self._envelope = _Envelope(_path(line))
 
     async def _rcpt(self, line: str) -> None:
+        if self._envelope.sender is None:
+            await self._say("503 5.5.1 no sender")
+            return
         self._envelope.recipients.append(_path(line))
         if not await self._answer_ok(Stage.RCPT):
             self._envelope.recipients.pop()
@@ -391,7 +394,7 @@ class _Dialog:
         found = _MESSAGE_ID.search(body)
         message_id = found[1].decode() if found else ""
         for recipient in self._envelope.recipients:
-            self._relay.taken.append(Taken(self._envelope.sender, recipient, message_id, body))
+            self._relay.taken.append(Taken(self._envelope.sender or "", recipient, message_id, body))
         self._relay.notice()
 
     # Acting and talking.

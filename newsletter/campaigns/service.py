@@ -20,9 +20,9 @@ from newsletter.core.errors import Conflict, InvalidContent, InvalidInput, NotFo
 from newsletter.core.i18n import translations
 from newsletter.delivery import store as delivery
 from newsletter.delivery.batches import plan_campaign
+from newsletter.delivery.courier import Courier
 from newsletter.delivery.message import check_header_text
 from newsletter.delivery.rules import DeliveryState, Outcome
-from newsletter.delivery.session import Courier
 from newsletter.delivery.store import Reader
 from newsletter.subscribing.links import Links
 from newsletter.subscribing.lists import MailingList, list_by_id, list_by_slug
@@ -249,7 +249,7 @@ class Campaigns:
 
     async def _status(self, row: CampaignRow) -> Status:
         mailing_list = await list_by_id(self._db, row.list_id)
-        totals = await delivery.delivery_totals(self._db, campaign_id=row.campaign_id)
+        totals = await delivery.campaign_totals(self._db, campaign_id=row.campaign_id)
         sending = row.state == "sending"
         return Status(
             campaign_id=row.campaign_id,

@@ -16,8 +16,9 @@ from newsletter.core.database import Connection, Database
 from newsletter.core.errors import DatabaseUnavailable, RelayUnreachable
 from newsletter.core.logs import get_logger
 from newsletter.delivery import store
+from newsletter.delivery.courier import Courier
 from newsletter.delivery.rules import FRESH_FOR, DeliveryState, Outcome, retry_pause
-from newsletter.delivery.session import Courier, Mail
+from newsletter.delivery.session import Mail
 from newsletter.delivery.store import QueuedMail
 
 Composer = Callable[[Connection, QueuedMail, datetime], Awaitable[Mail | None]]

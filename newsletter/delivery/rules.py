@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from newsletter.core.logs import scrub
@@ -18,8 +19,29 @@ UNCERTAIN_ATTEMPTS = 3
 FRESH_FOR = 2.0
 """Seconds that a look at who still wants the mail is good for. With the promise at 5 s, 3 s remain for the clock's way."""
 
-BATCH_READERS = 1000
-"""Readers that a batch holds on average."""
+BATCHES = 64
+"""Batches that a campaign is cut into, so that any number of workers find something to do."""
+FEWEST_READERS, MOST_READERS = 1_000, 10_000
+"""Readers that a batch holds on average: enough to be worth a claim, few enough to be taken over soon."""
+
+PACED_WITHIN = timedelta(seconds=5)
+"""How late a mail that was put aside for a slow domain may be and still go without asking for room again."""
+PACED_STEP = timedelta(seconds=1)
+"""Mails for a slow domain become due in bunches, this far apart."""
+CHUNK_OF_RATE = 0.5
+"""Seconds of the allowed rate that a chunk holds at most."""
+
+SLOWEST = 0.2
+"""Mails a second that a relay or domain is slowed down to at most."""
+SLOW_AGAIN_AFTER = timedelta(seconds=5)
+"""Complaints of a relay that come together count once."""
+RECOVER_EVERY = timedelta(minutes=1)
+"""The allowed rate doubles when so long nothing was complained of."""
+
+POLICY_RUN = 20
+"""Refusals in a row that are about us (5.7.x) after which a campaign pauses by itself."""
+STORM = 20
+"""Addresses unknown (5.1.1) at one domain in a row after which it is rather the receiver that errs."""
 
 LEASE = timedelta(seconds=30)
 """How long a worker may be silent before another takes its batch, where the settings do not say otherwise."""
@@ -48,10 +70,16 @@ class Outcome:
     status: str | None = None
     """Enhanced status code (RFC 3463), where the relay gave one."""
     reply: str = ""
+    about_sender: bool = False
+    """Said before a recipient was named: the relay's own word about us."""
+    paced_until: datetime | None = None
+    """Not tried: put aside until then, since the domain takes no more for now."""
 
 
-def outcome_of(code: int, text: str) -> Outcome:
-    """The outcome for a reply to the last dot, or for a refusal before it."""
+@functools.lru_cache(maxsize=1024)
+def outcome_of(code: int, octets: bytes) -> Outcome:
+    """The outcome for a reply to the last dot, or for a refusal before it. Relays repeat themselves, hence the cache."""
+    text = octets.decode("utf-8", "replace")
     state = (
         DeliveryState.ACCEPTED if 200 <= code < 300 else DeliveryState.FAILED if 500 <= code < 600 else DeliveryState.DEFERRED
     )
@@ -61,7 +89,8 @@ def outcome_of(code: int, text: str) -> Outcome:
 
 def _storable(text: str) -> str:
     """One line that PostgreSQL takes, whatever octets the relay sent: no NUL, nothing that is no character."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
 def retry_pause(attempts: int, outcome: Outcome) -> timedelta:
@@ -83,3 +112,43 @@ def may_resend(attempts: int, *, was_uncertain: bool) -> bool:
 def unreachable_pause(failures: int) -> timedelta:
     """How long to leave a relay alone that could not be reached that many times in a row."""
     return min(timedelta(seconds=5) * (1 << min(failures - 1, 10)), timedelta(minutes=5))
+
+
+def batch_count(readers: int) -> int:
+    """How many batches to cut an audience of that size into."""
+    return max(1, -(-readers // min(max(readers // BATCHES, FEWEST_READERS), MOST_READERS)))
+
+
+def slows_relay(outcome: Outcome) -> bool:
+    """Whether the relay itself asks us to go slower (RFC 5321, section 3.8; RFC 3463, X.7.x of 4yz)."""
+    return outcome.code == 421 or (outcome.about_sender and _is_busy(outcome))
+
+
+def slows_domain(outcome: Outcome) -> bool:
+    """Whether the recipient's domain does, by way of the relay."""
+    return outcome.code != 421 and not outcome.about_sender and _is_busy(outcome)
+
+
+def _is_busy(outcome: Outcome) -> bool:
+    return outcome.state is DeliveryState.DEFERRED and (outcome.status or "").startswith("4.7.")
+
+
+def is_policy(outcome: Outcome) -> bool:
+    """Refused because of us: reputation or set-up, no reader's fault."""
+    return outcome.state is DeliveryState.FAILED and (outcome.status or "").startswith("5.7.")
+
+
+def is_unknown_address(outcome: Outcome) -> bool:
+    return outcome.state is DeliveryState.FAILED and outcome.status == "5.1.1"
+
+
+def allowed_rate(full: float | None, slow: float, slowed_at: datetime, now: datetime) -> float | None:
+    """Mails a second for what was slowed down to `slow` then: doubled each minute since, up to `full` (None: no limit).
+
+    Without a limit of its own it counts as recovered after ten doublings.
+    """
+    doublings = int((now - slowed_at) / RECOVER_EVERY)
+    if doublings >= 10:
+        return full
+    rate = slow * (1 << max(doublings, 0))
+    return rate if full is None else min(rate, full)

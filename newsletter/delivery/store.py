@@ -43,6 +43,8 @@ class Batch:
     list_id: int
     week: date
     uncertain_policy: str
+    list_rate: float | None
+    list_relay: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,30 @@ class Reader:
     attempts: int
     first_at: datetime
     was_uncertain: bool = False
+    domain: str = ""
+    paced_until: datetime | None = None
+    """When its domain was to take it, where it was put aside before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
     state: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slowed:
+    """Something that takes less at the moment. `name` as in the `pace` table."""
+
+    name: str
+    slow_rate: float
+    slowed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    workers: int
+    before: int
 
 
 @_sql.statement
@@ -147,7 +167,9 @@ async def make_batches(
 
 
 @_sql.statement
-async def claim_batch(db: Connection, *, worker: str, now: datetime, lease_until: datetime) -> Batch | None: ...
+async def claim_batch(
+    db: Connection, *, worker: str, other_than: Sequence[int], now: datetime, lease_until: datetime
+) -> Batch | None: ...
 
 
 @_sql.statement
@@ -167,7 +189,7 @@ async def take_again(db: Connection, batch: Batch, *, size: int, now: datetime) 
 
 
 @_sql.statement
-async def take_fresh(db: Connection, batch: Batch, *, size: int, now: datetime) -> list[Reader]: ...
+async def take_fresh(db: Connection, batch: Batch, *, first: UUID, size: int, now: datetime) -> list[Reader]: ...
 
 
 @_sql.statement
@@ -182,6 +204,7 @@ async def record_outcomes(
     subscriber_ids: Sequence[UUID],
     states: Sequence[str],
     retries: Sequence[datetime | None],
+    paced: Sequence[bool],
     codes: Sequence[int | None],
     statuses: Sequence[str | None],
     replies: Sequence[str],
@@ -209,8 +232,40 @@ async def finish_campaign(db: Connection, *, campaign_id: int, now: datetime) ->
 
 
 @_sql.statement
-async def delivery_totals(db: Connection, *, campaign_id: int) -> list[Total]: ...
+async def campaign_totals(db: Connection, *, campaign_id: int) -> list[Total]: ...
 
 
 @_sql.statement
 async def next_due(db: Connection, *, campaign_id: int) -> datetime | None: ...
+
+
+@_sql.statement
+async def pause_campaign(db: Connection, *, campaign_id: int, reason: str) -> bool: ...
+
+
+@_sql.statement
+async def drop_week(db: Connection, *, before: date) -> Kept: ...
+
+
+@_sql.statement
+async def forget_paces(db: Connection, *, before: datetime) -> Kept: ...
+
+
+@_sql.statement
+async def book(db: Connection, *, name: str, mails: int, rate: float, now: datetime) -> datetime: ...
+
+
+@_sql.statement
+async def slow_down(db: Connection, *, name: str, slow_rate: float, seen_before: datetime, now: datetime) -> bool: ...
+
+
+@_sql.statement
+async def slowed(db: Connection, *, since: datetime) -> list[Slowed]: ...
+
+
+@_sql.statement
+async def be_present(db: Connection, *, worker: str, until: datetime, now: datetime) -> Presence: ...
+
+
+@_sql.statement
+async def leave(db: Connection, *, worker: str) -> None: ...

@@ -9,28 +9,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from newsletter.campaigns.letter import Letter
-from newsletter.campaigns.service import Campaigns
 from newsletter.core.clock import Clock
 from newsletter.core.database import Database
 from newsletter.core.errors import DatabaseUnavailable, NewsletterError
 from newsletter.core.logs import get_logger
-from newsletter.delivery.batches import BatchRun, claim
 from newsletter.delivery.outbox import Outbox
-from newsletter.delivery.rules import LEASE
-from newsletter.delivery.session import Courier
 from newsletter.jobs.schedule import Schedule
+from newsletter.jobs.sending import RUNS, CampaignSending
 from newsletter.subscribing.joining import Joining
 
 POLL = 1.0
 """Seconds between two looks for work when no hint came."""
 TICK = 5
 """Seconds between two looks at the schedule."""
+PRESENT_EVERY = 5.0
+"""Seconds between two signs of life to the other workers."""
 DRAIN = 10.0
 """Seconds that a stopping worker takes to finish what it has begun."""
 
@@ -49,10 +46,7 @@ class Worker:
         joining: Joining,
         outbox: Outbox,
         schedule: Schedule,
-        campaigns: Campaigns,
-        courier: Courier,
-        chunk: int,
-        lease: timedelta = LEASE,
+        sending: CampaignSending,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -60,14 +54,9 @@ class Worker:
         self._joining = joining
         self._outbox = outbox
         self._schedule = schedule
-        self._campaigns = campaigns
-        self._courier = courier
-        self._chunk = chunk
-        self._lease = lease
+        self._sending = sending
         self._stopping = asyncio.Event()
         self._hints: dict[str, asyncio.Event] = {}
-        self._run: BatchRun | None = None
-        self._letter: Letter | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then finishes what has begun, for ten seconds at most, and begins nothing more."""
@@ -78,10 +67,10 @@ class Worker:
             for name, step in (
                 ("requests", self.run_requests_once),
                 ("outbox", self._outbox.run_once),
-                ("campaigns", self.run_campaigns_once),
+                *((f"campaigns {number}", self.run_campaigns_once) for number in range(1, RUNS + 1)),
             )
         ]
-        listening = asyncio.create_task(self._listen())
+        beside = [asyncio.create_task(self._listen()), asyncio.create_task(self._be_present())]
         scheduler.start()
         log.info("worker_started", worker=self._name)
         try:
@@ -90,16 +79,15 @@ class Worker:
             self._stop()
             scheduler.shutdown(wait=False)
             _, late = await asyncio.wait(loops, timeout=DRAIN)
-            for task in (*late, listening):
+            for task in (*late, *beside):
                 task.cancel()
-            await asyncio.gather(*loops, listening, return_exceptions=True)
-            await asyncio.gather(self._courier.close(), self._outbox.close())
+            await asyncio.gather(*loops, *beside, return_exceptions=True)
+            await asyncio.gather(self._sending.close(), self._outbox.close(), return_exceptions=True)
             log.info("worker_stopped", worker=self._name, drained=not late)
 
     def _stop(self) -> None:
         self._stopping.set()
-        if self._run:
-            self._run.stop()
+        self._sending.stop()
         self._wake("")
 
     async def run_requests_once(self) -> bool:
@@ -107,22 +95,16 @@ class Worker:
         return await self._joining.process_once(now=self._clock.now())
 
     async def run_campaigns_once(self) -> bool:
-        """Work on one batch until it is finished, put off or lost; true when there was one."""
-        if self._courier.rest:  # Or every batch would be claimed only to be put off.
-            return False
-        batch = await claim(self._db, worker=self._name, lease=self._lease, now=self._clock.now())
-        if batch is None:
-            return False
-        if self._letter is None or self._letter.campaign_id != batch.campaign_id:
-            self._letter = await self._campaigns.letter(batch.campaign_id)
-        self._run = BatchRun(self._db, self._clock, self._courier, self._letter, batch, size=self._chunk, lease=self._lease)
-        if self._stopping.is_set():  # Since the batch was claimed.
-            self._run.stop()
-        try:
-            await self._run.run()
-        finally:
-            self._run = None
-        return True
+        """Work on one batch of a campaign; true when there was one."""
+        return await self._sending.run_once()
+
+    async def _be_present(self) -> None:
+        while True:
+            try:
+                await self._sending.be_present()
+            except NewsletterError as error:
+                log.warning("not_present", reason=str(error))
+            await asyncio.sleep(PRESENT_EVERY)
 
     async def _tick(self) -> None:
         with contextlib.suppress(DatabaseUnavailable):

@@ -47,15 +47,23 @@ with due as (select outbox_id, expires_at from outbox where expires_at <= :now o
 select count(*)::integer as removed, min(expires_at) as oldest from gone;
 
 -- name: forget_subscribers
--- Erasure: deliveries become sums that belong to nobody, single mails go. What was under way counts as uncertain.
+-- Erasure: deliveries become sums that belong to nobody, by the state they had; single mails go.
 with mails as (delete from outbox where subscriber_id = any(:subscriber_ids::uuid[])),
      gone as (delete from delivery where subscriber_id = any(:subscriber_ids::uuid[]) returning campaign_id, state),
-     sums as (
-       select campaign_id, case state when 'attempting' then 'uncertain' else state end as state, count(*) as count
-       from gone group by 1, 2 order by 1, 2
-     )
+     sums as (select campaign_id, state, count(*) as count from gone group by 1, 2 order by 1, 2)
 insert into delivery_folded as f (campaign_id, state, count) select campaign_id, state, count from sums
 on conflict (campaign_id, state) do update set count = f.count + excluded.count;
+
+-- name: drop_week
+-- Who was sent what is forgotten week by week.
+select coalesce(sum(removed), 0)::integer as removed, min(monday)::timestamptz as oldest from drop_delivery_week(:before);
+
+-- name: forget_paces
+-- What a domain took is of no use a day later.
+with gone as (
+  delete from pace where free_at < :before and (slowed_at is null or slowed_at < :before) returning free_at
+)
+select count(*)::integer as removed, min(free_at) as oldest from gone;
 
 -- name: count_audience
 -- Confirmed readers of a list at this moment.
@@ -82,20 +90,23 @@ from unnest(:numbers::integer[], :froms::uuid[], :tos::uuid[]) as slice(number, 
 -- name: claim_batch
 -- A batch that is due, or whose worker fell silent (its intents are settled even where the campaign no longer sends). The epoch
 -- grows, so that whoever held it before can write nothing more. Materialized, so that the limit holds once: as a subquery of the
--- join it may be run again for each row of the outer side, and then leases batches that nobody learns of.
+-- join it may be run again for each row of the outer side, and then leases batches that nobody learns of. The campaigns that this
+-- worker waits for already are left to others.
 with free as materialized (
   select b.campaign_id, b.batch_no, c.list_id, c.week, c.uncertain_policy
   from batch b join campaign c using (campaign_id)
-  where (b.state = 'queued' and b.not_before <= :now and c.state = 'sending')
-     or (b.state = 'leased' and b.lease_until < :now)
+  where ((b.state = 'queued' and b.not_before <= :now and c.state = 'sending')
+         or (b.state = 'leased' and b.lease_until < :now))
+    and b.campaign_id <> all(:other_than::integer[])
   order by b.not_before, b.campaign_id, b.batch_no
   limit 1 for update of b skip locked
 )
 update batch b
 set state = 'leased', lease_until = :lease_until, leased_by = :worker, epoch = b.epoch + 1
-from free
+from free join list l using (list_id) join sender s using (sender_id)
 where b.campaign_id = free.campaign_id and b.batch_no = free.batch_no
-returning b.campaign_id, b.batch_no, b.id_from, b.id_to, b.epoch, free.list_id, free.week, free.uncertain_policy;
+returning b.campaign_id, b.batch_no, b.id_from, b.id_to, b.epoch, free.list_id, free.week, free.uncertain_policy,
+          l.rate as list_rate, s.relay as list_relay;
 
 -- name: renew_lease
 -- Says at the same time whether to go on: no row when somebody else has the batch, false when the campaign was paused or
@@ -108,63 +119,102 @@ returning c.state = 'sending' as sending;
 
 -- name: mark_interrupted
 -- Intents of a worker that fell silent: whether they were sent nobody knows. Resent as `may_resend` in delivery/rules.py says.
-update delivery
-set state = 'uncertain', was_uncertain = true,
-    retry_at = case when :resend and (not was_uncertain or attempts < :attempts_at_most) then :now::timestamptz end
-where campaign_id = :campaign_id and week = :week and subscriber_id between :id_from and :id_to
-  and state = 'attempting' and epoch < :epoch;
+with counting as materialized (
+  select campaign_id, batch_no from batch where campaign_id = :campaign_id and batch_no = :batch_no for no key update
+), changed as (
+  update delivery
+  set state = 'uncertain', was_uncertain = true,
+      retry_at = case when :resend and (not was_uncertain or attempts < :attempts_at_most) then :now::timestamptz end
+  where campaign_id = :campaign_id and week = :week and subscriber_id between :id_from and :id_to
+    and state = 'attempting' and epoch < :epoch and exists (select from counting)
+  returning state
+)
+update batch b set attempting = b.attempting - c.count, uncertain = b.uncertain + c.count
+from counting, (select count(*) as count from changed) c
+where b.campaign_id = counting.campaign_id and b.batch_no = counting.batch_no and c.count > 0;
 
 -- name: skip_unwanted
 -- Retries that are due for readers who have left since.
-update delivery d set state = 'skipped', retry_at = null, attempted_at = :now
-where d.campaign_id = :campaign_id and d.week = :week and d.subscriber_id between :id_from and :id_to and d.retry_at <= :now
-  and not exists (
-    select from subscription s where s.subscriber_id = d.subscriber_id and s.list_id = :list_id and s.state = 'confirmed'
-      and not exists (
-        select from suppression x where x.subscriber_id = s.subscriber_id and x.list_id in (0, :list_id)
-          and (x.until is null or x.until > :now)));
+with counting as materialized (
+  select campaign_id, batch_no from batch where campaign_id = :campaign_id and batch_no = :batch_no for no key update
+), due as materialized (
+  select d.subscriber_id, d.state from delivery d
+  where d.campaign_id = :campaign_id and d.week = :week and d.subscriber_id between :id_from and :id_to and d.retry_at <= :now
+    and exists (select from counting)
+    and not exists (
+      select from subscription s where s.subscriber_id = d.subscriber_id and s.list_id = :list_id and s.state = 'confirmed'
+        and not exists (
+          select from suppression x where x.subscriber_id = s.subscriber_id and x.list_id in (0, :list_id)
+            and (x.until is null or x.until > :now)))
+  for update of d
+), changed as (
+  update delivery d set state = 'skipped', retry_at = null, paced = false, attempted_at = :now
+  from due where d.subscriber_id = due.subscriber_id and d.campaign_id = :campaign_id and d.week = :week
+  returning due.state
+), sums as (
+  select count(*) filter (where state = 'deferred') as deferred, count(*) filter (where state = 'uncertain') as uncertain
+  from changed
+)
+update batch b
+set deferred = b.deferred - s.deferred, uncertain = b.uncertain - s.uncertain, skipped = b.skipped + s.deferred + s.uncertain
+from counting, sums s
+where b.campaign_id = counting.campaign_id and b.batch_no = counting.batch_no and s.deferred + s.uncertain > 0;
 
 -- name: take_again
 -- Retries that are due, with the intent written anew under this epoch. Who has left meanwhile stays due, for skip_unwanted.
--- SHARE keeps others from claiming the batch between the look at the lease and the intents.
-with held as (
-  select from batch b join campaign c using (campaign_id)
+-- The lock keeps others from claiming the batch between the look at the lease and the intents.
+with held as materialized (
+  select b.campaign_id, b.batch_no from batch b join campaign c using (campaign_id)
   where b.campaign_id = :campaign_id and b.batch_no = :batch_no and b.epoch = :epoch and b.state = 'leased'
     and c.state = 'sending'
-  for share of b
-), due as (
-  select subscriber_id from delivery d
+  for no key update of b
+), due as materialized (
+  select subscriber_id, state, retry_at, paced from delivery d
   where campaign_id = :campaign_id and week = :week and subscriber_id between :id_from and :id_to and retry_at <= :now
     and exists (select from held)
     and exists (
       select from subscription s
-      where s.subscriber_id = d.subscriber_id and s.list_id = :list_id and s.state = 'confirmed')
+      where s.subscriber_id = d.subscriber_id and s.list_id = :list_id and s.state = 'confirmed'
+        and not exists (
+          select from suppression x where x.subscriber_id = s.subscriber_id and x.list_id in (0, :list_id)
+            and (x.until is null or x.until > :now)))
   order by subscriber_id limit :size
+  for update of d
 ), written as (
-  update delivery d set state = 'attempting', epoch = :epoch, attempts = attempts + 1, attempted_at = :now, retry_at = null
+  update delivery d
+  set state = 'attempting', epoch = :epoch, attempts = d.attempts + 1, attempted_at = :now, retry_at = null, paced = false,
+      first_at = case when d.attempts = 0 then :now else d.first_at end
   from due where d.subscriber_id = due.subscriber_id and d.campaign_id = :campaign_id and d.week = :week
-  returning d.subscriber_id, d.attempts, d.first_at, d.was_uncertain
+  returning d.subscriber_id, d.attempts, d.first_at, d.was_uncertain, due.state,
+            case when due.paced then due.retry_at end as paced_until
+), counted as (
+  update batch b
+  set attempting = b.attempting + s.deferred + s.uncertain, deferred = b.deferred - s.deferred,
+      uncertain = b.uncertain - s.uncertain
+  from held, (select count(*) filter (where state = 'deferred') as deferred,
+                     count(*) filter (where state = 'uncertain') as uncertain from written) s
+  where b.campaign_id = held.campaign_id and b.batch_no = held.batch_no
 )
-select p.subscriber_id, p.address, p.name, s.language, s.confirmed_at, w.attempts::integer as attempts, w.first_at,
-       w.was_uncertain
+select p.subscriber_id, p.address, p.domain, p.name, s.language, s.confirmed_at, w.attempts::integer as attempts, w.first_at,
+       w.was_uncertain, w.paced_until
 from written w
 join subscriber p on p.subscriber_id = w.subscriber_id
 join subscription s on s.subscriber_id = w.subscriber_id and s.list_id = :list_id
 order by p.subscriber_id;
 
 -- name: take_fresh
--- The next readers as the list is now, with the intent to mail them written before anything is sent. SHARE keeps others from
--- claiming the batch meanwhile. KEY SHARE on the subscriber, which everything that changes a person locks first, makes this wait
--- for an erasure that is under way, so that no intent is left behind for somebody erased.
-with held as (
-  select from batch b join campaign c using (campaign_id)
+-- The next readers from an id on, as the list is now, with the intent to mail them written before anything is sent. The lock on
+-- the batch keeps others from claiming it meanwhile. KEY SHARE on the subscriber, which everything that changes a person locks
+-- first, makes this wait for an erasure that is under way, so that no intent is left behind for somebody erased.
+with held as materialized (
+  select b.campaign_id, b.batch_no from batch b join campaign c using (campaign_id)
   where b.campaign_id = :campaign_id and b.batch_no = :batch_no and b.epoch = :epoch and b.state = 'leased'
     and c.state = 'sending'
-  for share of b
-), audience as (
-  select s.subscriber_id, p.address, p.name, s.language, s.confirmed_at
+  for no key update of b
+), audience as materialized (
+  select s.subscriber_id, p.address, p.domain, p.name, s.language, s.confirmed_at
   from subscription s join subscriber p using (subscriber_id)
-  where s.list_id = :list_id and s.state = 'confirmed' and s.subscriber_id between :id_from and :id_to
+  where s.list_id = :list_id and s.state = 'confirmed' and s.subscriber_id between :first and :id_to
     and exists (select from held)
     and not exists (
       select from delivery d
@@ -177,9 +227,12 @@ with held as (
 ), written as (
   insert into delivery (subscriber_id, campaign_id, week, state, epoch, attempts, first_at, attempted_at)
   select subscriber_id, :campaign_id, :week, 'attempting', :epoch, 1, :now, :now from audience
+), counted as (
+  update batch b set attempting = b.attempting + (select count(*) from audience)
+  from held where b.campaign_id = held.campaign_id and b.batch_no = held.batch_no
 )
-select subscriber_id, address, name, language, confirmed_at, 1 as attempts, :now::timestamptz as first_at,
-       false as was_uncertain
+select subscriber_id, address, domain, name, language, confirmed_at, 1 as attempts, :now::timestamptz as first_at,
+       false as was_uncertain, null::timestamptz as paced_until
 from audience order by subscriber_id;
 
 -- name: still_wanted
@@ -192,24 +245,51 @@ where s.subscriber_id = any(:subscriber_ids::uuid[]) and s.list_id = :list_id an
 
 -- name: record_outcomes
 -- Guarded by state and epoch and never an upsert, which would revive the erased and let a worker without lease have its say.
-update delivery d
-set state = o.state, was_uncertain = d.was_uncertain or o.state = 'uncertain', retry_at = o.retry_at, reply_code = o.code,
-    reply_status = o.status, reply = o.reply
-from unnest(:subscriber_ids::uuid[], :states::text[], :retries::timestamptz[], :codes::smallint[], :statuses::text[],
-            :replies::text[]) as o(subscriber_id, state, retry_at, code, status, reply)
-where d.subscriber_id = o.subscriber_id and d.campaign_id = :campaign_id and d.week = :week
-  and d.state = 'attempting' and d.epoch = :epoch;
+-- The batch is locked first, whoever holds it now: an erasure that waits for one of these rows must not have us wait behind
+-- somebody who waits for it.
+with counting as materialized (
+  select campaign_id, batch_no from batch where campaign_id = :campaign_id and batch_no = :batch_no for no key update
+), changed as (
+  update delivery d
+  set state = o.state, was_uncertain = d.was_uncertain or o.state = 'uncertain', retry_at = o.retry_at, reply_code = o.code,
+      reply_status = o.status, reply = o.reply, paced = o.paced,
+      attempts = case when o.paced then d.attempts - 1 else d.attempts end
+  from unnest(:subscriber_ids::uuid[], :states::text[], :retries::timestamptz[], :paced::boolean[], :codes::smallint[],
+              :statuses::text[], :replies::text[]) as o(subscriber_id, state, retry_at, paced, code, status, reply)
+  where d.subscriber_id = o.subscriber_id and d.campaign_id = :campaign_id and d.week = :week
+    and d.state = 'attempting' and d.epoch = :epoch and exists (select from counting)
+  returning d.state
+), sums as (
+  select count(*) as all_of_them,
+         count(*) filter (where state = 'accepted') as accepted, count(*) filter (where state = 'deferred') as deferred,
+         count(*) filter (where state = 'failed') as failed, count(*) filter (where state = 'uncertain') as uncertain,
+         count(*) filter (where state = 'skipped') as skipped
+  from changed
+)
+update batch b
+set attempting = b.attempting - s.all_of_them, accepted = b.accepted + s.accepted, deferred = b.deferred + s.deferred,
+    failed = b.failed + s.failed, uncertain = b.uncertain + s.uncertain, skipped = b.skipped + s.skipped
+from counting, sums s
+where b.campaign_id = counting.campaign_id and b.batch_no = counting.batch_no;
 
 -- name: give_back
 -- Intents whose body was not begun: a first one is undone, a later one is due again at the given time.
-with first as (
+with counting as materialized (
+  select campaign_id, batch_no from batch where campaign_id = :campaign_id and batch_no = :batch_no for no key update
+), first as (
   delete from delivery
   where subscriber_id = any(:subscriber_ids::uuid[]) and campaign_id = :campaign_id and week = :week
-    and state = 'attempting' and epoch = :epoch and attempts = 1
+    and state = 'attempting' and epoch = :epoch and attempts = 1 and exists (select from counting)
+  returning 1
+), later as (
+  update delivery set state = 'deferred', retry_at = :not_before, attempts = attempts - 1
+  where subscriber_id = any(:subscriber_ids::uuid[]) and campaign_id = :campaign_id and week = :week
+    and state = 'attempting' and epoch = :epoch and attempts > 1 and exists (select from counting)
+  returning 1
 )
-update delivery set state = 'deferred', retry_at = :not_before, attempts = attempts - 1
-where subscriber_id = any(:subscriber_ids::uuid[]) and campaign_id = :campaign_id and week = :week
-  and state = 'attempting' and epoch = :epoch and attempts > 1;
+update batch b set attempting = b.attempting - f.count - l.count, deferred = b.deferred + l.count
+from counting, (select count(*) as count from first) f, (select count(*) as count from later) l
+where b.campaign_id = counting.campaign_id and b.batch_no = counting.batch_no;
 
 -- name: next_retry
 -- When the first of the batch's readers is due again.
@@ -233,23 +313,67 @@ where b.campaign_id = turn.campaign_id and b.batch_no = :batch_no and b.epoch = 
 
 -- name: finish_campaign
 -- After its last batch; paused in that very instant it is sent all the same, since nothing is left to resume.
-update campaign set state = 'sent', finished_at = :now
+update campaign set state = 'sent', finished_at = :now, pause_reason = null
 where campaign_id = :campaign_id and state in ('sending', 'paused')
   and not exists (select from batch where campaign_id = :campaign_id and state <> 'done')
 returning true;
 
--- name: delivery_totals
--- What became of a campaign: live rows and folded ones.
-select state, sum(count)::bigint as count
-from (
-  select d.state, count(*) as count
-  from delivery d join campaign c on c.campaign_id = d.campaign_id and c.week = d.week
-  where d.campaign_id = :campaign_id group by d.state
-  union all
-  select state, count from delivery_folded where campaign_id = :campaign_id
-) parts
-group by state;
+-- name: pause_campaign
+-- By itself, with the reason that whoever looks after it has to know.
+update campaign set state = 'paused', pause_reason = :reason
+where campaign_id = :campaign_id and state = 'sending' returning true;
+
+-- name: campaign_totals
+-- What became of a campaign, from what its batches counted. Whoever was erased with a mail in hand counts as uncertain, and with
+-- one put off as skipped: nobody is going to try again.
+with kept as (
+  select coalesce(sum(attempting), 0) as attempting, coalesce(sum(accepted), 0) as accepted,
+         coalesce(sum(deferred), 0) as deferred, coalesce(sum(failed), 0) as failed,
+         coalesce(sum(uncertain), 0) as uncertain, coalesce(sum(skipped), 0) as skipped
+  from batch where campaign_id = :campaign_id
+), gone as (
+  select coalesce(sum(count) filter (where state = 'attempting'), 0) as attempting,
+         coalesce(sum(count) filter (where state = 'deferred'), 0) as deferred
+  from delivery_folded where campaign_id = :campaign_id
+)
+select total.state, total.count::bigint as count
+from kept, gone, lateral (values
+  ('attempting', kept.attempting - gone.attempting), ('accepted', kept.accepted), ('deferred', kept.deferred - gone.deferred),
+  ('failed', kept.failed), ('uncertain', kept.uncertain + gone.attempting), ('skipped', kept.skipped + gone.deferred)
+) as total(state, count)
+where total.count <> 0;
 
 -- name: next_due
 -- When a campaign that is under way has something to do again.
 select min(not_before) from batch where campaign_id = :campaign_id and state <> 'done';
+
+-- name: book
+-- Room for so many mails at a rate: returns when the first of them may go. The others follow 1 / rate apart.
+insert into pace as p (name, free_at) values (:name, :now::timestamptz + make_interval(secs => :mails / :rate::float8))
+on conflict (name) do update
+  set free_at = greatest(p.free_at, :now) + make_interval(secs => :mails / :rate::float8)
+returning free_at - make_interval(secs => :mails / :rate::float8);
+
+-- name: slow_down
+-- To half of what was allowed, as far as nobody else has just seen to that.
+insert into pace as p (name, free_at, slow_rate, slowed_at) values (:name, :now, :slow_rate, :now)
+on conflict (name) do update set slow_rate = :slow_rate, slowed_at = :now
+where p.slowed_at is null or p.slowed_at < :seen_before
+returning true;
+
+-- name: slowed
+-- What is slowed down at the moment.
+select name, slow_rate, slowed_at from pace where slowed_at > :since;
+
+-- name: be_present
+-- This worker is here until then; says how many there are and how many of them come before it.
+with here as (
+  insert into worker (name, seen_until) values (:worker, :until)
+  on conflict (name) do update set seen_until = :until
+), gone as (delete from worker where seen_until < :now and name <> :worker)
+select (count(*) + 1)::integer as workers, (count(*) filter (where name < :worker))::integer as before
+from worker where seen_until >= :now and name <> :worker;
+
+-- name: leave
+-- An orderly end.
+delete from worker where name = :worker;

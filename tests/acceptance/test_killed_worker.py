@@ -26,7 +26,7 @@ from newsletter.core.clock import DatabaseClock
 from newsletter.core.database import Database
 from newsletter.core.keys import open_keyring
 from newsletter.delivery.rules import UNCERTAIN_ATTEMPTS
-from newsletter.delivery.store import delivery_totals
+from newsletter.delivery.store import campaign_totals
 from newsletter.settings import load_settings
 from newsletter.subscribing.lists import ListText, NewList, NewSender, create_list
 from tests.conftest import SECRET
@@ -124,7 +124,7 @@ class Campaign:
         return {address: known[who] for address, who in self.readers.items()}
 
     async def totals(self) -> dict[str, int]:
-        return {total.state: total.count for total in await delivery_totals(self.house.db, campaign_id=self.number)}
+        return {total.state: total.count for total in await campaign_totals(self.house.db, campaign_id=self.number)}
 
 
 @pytest.fixture

@@ -25,4 +25,4 @@ async def sending(db: Database, clock: ManualClock, relay: ScriptedRelay) -> Asy
     await made.prepare()
     yield made
     relay.behave()
-    await asyncio.gather(*(courier.close() for courier in made.couriers))
+    await asyncio.gather(*(lanes.close() for lanes in made.opened))

@@ -10,10 +10,15 @@ from uuid import UUID
 
 from newsletter.core.database import Connection, Database
 from newsletter.delivery import store
-from newsletter.delivery.batches import BatchRun, Letter, plan_campaign
+from newsletter.delivery.batches import claim, plan_campaign
+from newsletter.delivery.courier import Courier
+from newsletter.delivery.lanes import Lanes
+from newsletter.delivery.relays import Relay
 from newsletter.delivery.rules import LEASE
-from newsletter.delivery.session import Courier, Mail
+from newsletter.delivery.run import BatchRun, Letter
+from newsletter.delivery.session import Mail
 from newsletter.delivery.store import Batch, Reader
+from newsletter.delivery.throttle import Throttle
 from newsletter.subscribing import erasure
 from tests.conftest import START, ManualClock
 from tests.relay import ScriptedRelay
@@ -69,7 +74,7 @@ class Sending:
     relay: ScriptedRelay
     list_id: int = 0
     campaign_id: int = 0
-    couriers: list[Courier] = field(default_factory=list)
+    opened: list[Lanes | Courier] = field(default_factory=list)
 
     def monotonic(self) -> float:
         """A process's own clock, which goes with the other."""
@@ -156,16 +161,28 @@ class Sending:
 
     # Workers.
 
-    def courier(self, *, connections: int = 2, timeout: float = 10.0) -> Courier:
+    def lanes(self, *relays: Relay, connections: int = 2, timeout: float = 10.0) -> Lanes:
         """Connections of one worker; the test's end closes them."""
-        made = Courier([self.relay.target()], connections=connections, timeout=timeout, monotonic=self.monotonic)
-        self.couriers.append(made)
+        relays = relays or (self.relay.target(),)
+        made = Lanes(relays, connections=connections, timeout=timeout, monotonic=self.monotonic)
+        self.opened.append(made)
         return made
+
+    def courier(self, *, connections: int = 2, timeout: float = 10.0) -> Courier:
+        """For single mails."""
+        made = Courier([self.relay.target()], connections=connections, timeout=timeout, monotonic=self.monotonic)
+        self.opened.append(made)
+        return made
+
+    def throttle(self, **limits: float) -> Throttle:
+        """`example_org=5.0` for five a second to example.org."""
+        named = {f"domain:{name.replace('_', '.')}": rate for name, rate in limits.items()}
+        return Throttle(self.db, self.clock, named, monotonic=self.monotonic)
 
     async def claim(self, *, later: timedelta = timedelta(0)) -> Batch | None:
         """A batch that is due, or would be so much later."""
         now = self.clock.now() + later
-        return await store.claim_batch(self.db, worker="somebody", now=now, lease_until=now + LEASE)
+        return await claim(self.db, worker="somebody", lease=LEASE, now=now)
 
     async def claimed(self, *, later: timedelta = timedelta(0)) -> Batch:
         """The batch that must be there."""
@@ -176,17 +193,19 @@ class Sending:
     def run(
         self,
         batch: Batch,
-        courier: Courier | None = None,
+        lanes: Lanes | None = None,
         *,
         size: int = 250,
         letter: Letter | None = None,
+        limits: Throttle | None = None,
         flush_every: float = 0.02,
     ) -> BatchRun:
         """One worker's work on one batch, not begun yet."""
         return BatchRun(
             self.db,
             self.clock,
-            courier or self.courier(),
+            lanes or self.lanes(),
+            limits or self.throttle(),
             letter or PlainLetter(),
             batch,
             size=size,
@@ -194,18 +213,18 @@ class Sending:
             flush_every=flush_every,
         )
 
-    async def work(self, courier: Courier | None = None, *, size: int = 250) -> int:
+    async def work(self, lanes: Lanes | None = None, *, size: int = 250, limits: Throttle | None = None) -> int:
         """A worker that goes on until there is nothing to claim; returns how many batches it claimed."""
-        courier = courier or self.courier()
+        lanes = lanes or self.lanes()
         claimed = 0
         while batch := await self.claim():
-            await self.run(batch, courier, size=size).run()
+            await self.run(batch, lanes, size=size, limits=limits).run()
             claimed += 1
         return claimed
 
     async def intend(self, batch: Batch, *, size: int = 250) -> list[Reader]:
         """Commit intents, as a worker does right before it is killed."""
-        return await store.take_fresh(self.db, batch, size=size, now=self.clock.now())
+        return await store.take_fresh(self.db, batch, first=batch.id_from, size=size, now=self.clock.now())
 
     # What came of it.
 
@@ -230,7 +249,7 @@ class Sending:
         }
 
     async def totals(self) -> dict[str, int]:
-        return {total.state: total.count for total in await store.delivery_totals(self.db, campaign_id=self.campaign_id)}
+        return {total.state: total.count for total in await store.campaign_totals(self.db, campaign_id=self.campaign_id)}
 
     async def state(self) -> str:
         """Of the campaign."""

@@ -14,9 +14,10 @@ import pytest
 from newsletter.core.database import Connection
 from newsletter.core.errors import DatabaseUnavailable
 from newsletter.delivery import store
+from newsletter.delivery.courier import Courier
 from newsletter.delivery.outbox import AT_A_TIME, LEASE, Outbox
 from newsletter.delivery.rules import FRESH_FOR
-from newsletter.delivery.session import Courier, Mail
+from newsletter.delivery.session import Mail
 from newsletter.delivery.store import QueuedMail
 from tests.integration.delivery.sending import Sending, subscriber_id
 from tests.relay import HangUp, Say, Silence, Stage

@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from newsletter.core.errors import DatabaseUnavailable, RelayUnreachable
+from newsletter.delivery.courier import Courier
 from newsletter.delivery.relays import Relay
 from newsletter.delivery.rules import DeliveryState, unreachable_pause
-from newsletter.delivery.session import Courier, Mail, Session
+from newsletter.delivery.session import Mail, Session
 from tests.conftest import START, ManualClock
 from tests.relay import HangUp, Say, ScriptedRelay, Silence, Stage, eventually
 

@@ -18,7 +18,7 @@ from newsletter.jobs.worker import Worker
 from newsletter.settings import Settings
 from tests.conftest import SECRET, ManualClock
 from tests.integration.delivery.sending import Sending
-from tests.relay import Stage
+from tests.relay import Stage, eventually
 
 DRAFT = Draft("en", "The long tide", "", Format.MARKDOWN, "Hello.")
 
@@ -49,8 +49,13 @@ async def test_a_relay_that_cannot_be_reached_puts_off_one_batch_and_not_all(sen
 
 
 async def test_a_worker_told_to_stop_while_it_prepares_a_batch_begins_nothing(sending: Sending, worker: Worker) -> None:
-    worker._stop()
-    assert await worker.run_campaigns_once()
+    async with sending.db.transaction() as other:
+        await other.execute("lock table list_text in access exclusive mode")
+        work = asyncio.ensure_future(worker.run_campaigns_once())
+        await eventually(sending.somebody_waits_for_a_lock)
+        worker._stop()
+    assert await work
+    assert not await worker.run_campaigns_once()
     assert (await sending.rows(), sending.relay.sessions) == ({}, 0)
     assert await sending.db.fetchval("select count(*) from batch where state = 'queued'") == 2
 

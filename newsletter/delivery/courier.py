@@ -1,0 +1,82 @@
+"""Single mails on their way: a few sessions, opened when needed, with whichever relay answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from newsletter.core.errors import RelayUnreachable
+from newsletter.delivery.circuit import Circuit
+from newsletter.delivery.relays import Relay
+from newsletter.delivery.rules import Outcome
+from newsletter.delivery.session import Gate, Mail, Session
+
+
+class Courier:
+    """Keeps up to `connections` sessions, opens them when needed, and changes to the next relay when one cannot be reached."""
+
+    def __init__(
+        self,
+        relays: Sequence[Relay],
+        *,
+        connections: int,
+        timeout: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._timeout = timeout
+        self._circuits = {relay: Circuit(monotonic) for relay in relays}
+        self._room = asyncio.Semaphore(connections)
+        self._idle: list[Session] = []
+
+    @property
+    def rest(self) -> timedelta:
+        """How long every relay is still left alone, because none could be reached; zero when one may be tried."""
+        return min(circuit.rest for circuit in self._circuits.values())
+
+    async def send(self, mail: Mail, gate: Gate | None = None) -> Outcome:
+        """Hand one mail to whichever relay answers. Raises `RelayUnreachable` when none does: the mail was not touched."""
+        async with self._room:
+            if session := self._kept():
+                outcome = await self._hand_over(session, mail, gate)
+                if not session.ended_early:
+                    return outcome
+            # Relays end sessions after a time or a number of mails: that is not this mail's doing.
+            return await self._hand_over(await self._opened(), mail, gate)
+
+    async def close(self) -> None:
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(session.quit() for session in idle))
+
+    async def _hand_over(self, session: Session, mail: Mail, gate: Gate | None) -> Outcome:
+        try:
+            outcome = await session.send(mail, gate)
+        except RelayUnreachable:
+            self._circuits[session.relay].failed()
+            raise
+        self._circuits[session.relay].worked()
+        if session.usable:
+            self._idle.append(session)
+        return outcome
+
+    def _kept(self) -> Session | None:
+        """A session of before that is still there, as far as one can know."""
+        while self._idle:
+            session = self._idle.pop()
+            if session.usable:
+                return session
+        return None
+
+    async def _opened(self) -> Session:
+        failure: RelayUnreachable | None = None
+        for relay, circuit in self._circuits.items():
+            if not circuit.rest:
+                try:
+                    session = await Session.open(relay, timeout=self._timeout)
+                except RelayUnreachable as error:
+                    failure = error
+                    circuit.failed()
+                else:
+                    return session
+        raise failure or RelayUnreachable("No relay can be reached at the moment; it is tried again by itself.")

@@ -1,0 +1,83 @@
+"""What a run of outcomes says about somebody else than the reader: the relay, the recipient's domain, or us."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from newsletter.core.database import Database
+from newsletter.core.logs import get_logger
+from newsletter.delivery import store, throttle
+from newsletter.delivery.rules import (
+    POLICY_RUN,
+    STORM,
+    DeliveryState,
+    Outcome,
+    is_policy,
+    is_unknown_address,
+    slows_domain,
+    slows_relay,
+)
+from newsletter.delivery.throttle import Throttle
+
+log = get_logger(__name__)
+
+
+class Watch:
+    """Sees the outcomes of one run. Acts when it is told to, since acting takes the database."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._began = monotonic()
+        self._taken: Counter[str] = Counter()
+        self._unknown: Counter[str] = Counter()
+        self._policy_run = 0
+        self._too_fast: set[str] = set()
+        self._pause_reason: str | None = None
+
+    @property
+    def is_alarmed(self) -> bool:
+        """Whether there is something to act on."""
+        return bool(self._too_fast or self._pause_reason)
+
+    def see(self, outcome: Outcome, *, domain: str, relay: str | None) -> None:
+        """One mail's outcome; `relay` where one had its say."""
+        if relay is None:
+            return
+        if outcome.state is DeliveryState.ACCEPTED:
+            self._policy_run = 0
+            self._unknown.pop(domain, None)
+            self._taken[throttle.domain(domain)] += 1
+            self._taken[throttle.relay(relay)] += 1
+        elif slows_relay(outcome):
+            self._too_fast.add(throttle.relay(relay))
+        elif slows_domain(outcome):
+            self._too_fast.add(throttle.domain(domain))
+        elif is_policy(outcome):
+            self._see_policy(outcome)
+        elif is_unknown_address(outcome):
+            self._see_unknown(domain)
+
+    def _see_policy(self, outcome: Outcome) -> None:
+        self._policy_run += 1
+        if self._policy_run >= POLICY_RUN:
+            self._pause_reason = f"{self._policy_run} mails in a row were refused because of us, no reader: {outcome.reply}"[
+                :300
+            ]
+
+    def _see_unknown(self, domain: str) -> None:
+        """That many that do not exist, one after the other: it happened at a large provider, and was its own fault."""
+        self._unknown[domain] += 1
+        if self._unknown[domain] == STORM:
+            log.warning("storm_of_unknown_addresses", domain=domain, in_a_row=STORM, suppressed=0)
+
+    async def act(self, db: Database, limits: Throttle, campaign_id: int) -> None:
+        """Slow down what asked for it; pause the campaign that is refused because of us."""
+        elapsed = max(1.0, self._monotonic() - self._began)
+        while self._too_fast:
+            name = self._too_fast.pop()
+            await limits.slow_down(name, self._taken[name] / elapsed)
+        if self._pause_reason:
+            reason, self._pause_reason, self._policy_run = self._pause_reason, None, 0
+            if await store.pause_campaign(db, campaign_id=campaign_id, reason=reason):
+                log.warning("campaign_paused", campaign_id=campaign_id, reason=reason)
