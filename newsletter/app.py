@@ -19,6 +19,7 @@ from newsletter.core.errors import NewsletterError
 from newsletter.core.keys import Keyring, reload
 from newsletter.core.logs import get_logger
 from newsletter.core.tokens import Tokens
+from newsletter.delivery import promises as delivery_promises
 from newsletter.delivery.courier import Courier
 from newsletter.delivery.lanes import Lanes
 from newsletter.delivery.outbox import Outbox
@@ -113,6 +114,7 @@ class House:
                 *subscribing_promises.promises(
                     confirm_hours=self.settings.confirm_hours, erase_left_days=self.settings.erase_left_days
                 ),
+                *delivery_promises.promises(delivery_days=self.settings.delivery_days),
                 *consent_promises.promises(origin_days=self.settings.origin_days),
                 *operators_promises.promises(log_days=self.settings.log_days),
                 *privacy_promises.promises(log_days=self.settings.log_days),

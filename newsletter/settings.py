@@ -130,6 +130,7 @@ class Settings(BaseModel):
     origin_days: int = Field(
         180, ge=1, le=1095, description="Days that network address and browser of a consent are kept as evidence"
     )
+    delivery_days: int = Field(90, ge=7, le=90, description="Days after which it is forgotten who was sent which campaign")
     log_days: int = Field(365, ge=30, le=366, description="Days that action logs and records of retention runs are kept")
 
     dns_check: bool = Field(False, description="Ask DNS at sign-up whether the domain of the address takes mail")

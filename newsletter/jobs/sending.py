@@ -8,9 +8,9 @@ from newsletter.campaigns.letter import Letter
 from newsletter.campaigns.service import Campaigns
 from newsletter.core.clock import Clock
 from newsletter.core.database import Database
-from newsletter.delivery import store
 from newsletter.delivery.batches import claim
 from newsletter.delivery.lanes import Lanes
+from newsletter.delivery.presence import Presence
 from newsletter.delivery.room import Room
 from newsletter.delivery.rules import LEASE
 from newsletter.delivery.run import BatchRun
@@ -19,8 +19,6 @@ from newsletter.delivery.throttle import Throttle
 RUNS = 3
 """Batches that one worker has in hand at most. Chunks in flight are two all the same: they share one room."""
 CHUNKS_IN_FLIGHT = 2
-PRESENT_FOR = timedelta(seconds=15)
-"""After which a worker that fell silent leaves its share of a relay's connections to the others."""
 
 
 class CampaignSending:
@@ -46,6 +44,7 @@ class CampaignSending:
         self._worker = worker
         self._chunk = chunk
         self._lease = lease
+        self._presence = Presence(db, clock, lanes, worker=worker)
         self._room = Room(CHUNKS_IN_FLIGHT * chunk)
         self._runs: set[BatchRun] = set()
         self._letter: Letter | None = None
@@ -81,9 +80,7 @@ class CampaignSending:
 
     async def be_present(self) -> None:
         """Tell the others that this worker is here, and take its share of what the relays allow."""
-        now = self._clock.now()
-        found = await store.be_present(self._db, worker=self._worker, until=now + PRESENT_FOR, now=now)
-        self._lanes.share(workers=found.workers, before=found.before)
+        await self._presence.show()
 
     def stop(self) -> None:
         """Finish what has begun, begin nothing more."""
@@ -94,7 +91,7 @@ class CampaignSending:
     async def close(self) -> None:
         """Say goodbye to relays and to the other workers."""
         await self._lanes.close()
-        await store.leave(self._db, worker=self._worker)
+        await self._presence.leave()
 
     async def _letter_of(self, campaign_id: int) -> Letter:
         """The last one is kept: compiling takes a while, and the next batch is most likely of the same campaign."""

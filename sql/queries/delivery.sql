@@ -60,8 +60,10 @@ select coalesce(sum(removed), 0)::integer as removed, min(monday)::timestamptz a
 
 -- name: forget_paces
 -- What a domain took is of no use a day later.
-with gone as (
-  delete from pace where free_at < :before and (slowed_at is null or slowed_at < :before) returning free_at
+with due as (
+  select name from pace where free_at < :before and (slowed_at is null or slowed_at < :before) limit :size
+), gone as (
+  delete from pace where name in (select name from due) returning free_at
 )
 select count(*)::integer as removed, min(free_at) as oldest from gone;
 
@@ -205,7 +207,8 @@ order by p.subscriber_id;
 -- name: take_fresh
 -- The next readers from an id on, as the list is now, with the intent to mail them written before anything is sent. The lock on
 -- the batch keeps others from claiming it meanwhile. KEY SHARE on the subscriber, which everything that changes a person locks
--- first, makes this wait for an erasure that is under way, so that no intent is left behind for somebody erased.
+-- first, makes this wait for an erasure that is under way, so that no intent is left behind for somebody erased. The range is said
+-- of every table, or a merge would read each from its beginning, chunk after chunk.
 with held as materialized (
   select b.campaign_id, b.batch_no from batch b join campaign c using (campaign_id)
   where b.campaign_id = :campaign_id and b.batch_no = :batch_no and b.epoch = :epoch and b.state = 'leased'
@@ -215,13 +218,15 @@ with held as materialized (
   select s.subscriber_id, p.address, p.domain, p.name, s.language, s.confirmed_at
   from subscription s join subscriber p using (subscriber_id)
   where s.list_id = :list_id and s.state = 'confirmed' and s.subscriber_id between :first and :id_to
+    and p.subscriber_id between :first and :id_to
     and exists (select from held)
     and not exists (
       select from delivery d
-      where d.subscriber_id = s.subscriber_id and d.campaign_id = :campaign_id and d.week = :week)
+      where d.subscriber_id = s.subscriber_id and d.campaign_id = :campaign_id and d.week = :week
+        and d.subscriber_id between :first and :id_to)
     and not exists (
       select from suppression x where x.subscriber_id = s.subscriber_id and x.list_id in (0, :list_id)
-        and (x.until is null or x.until > :now))
+        and (x.until is null or x.until > :now) and x.subscriber_id between :first and :id_to)
   order by s.subscriber_id limit :size
   for key share of p
 ), written as (
