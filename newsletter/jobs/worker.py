@@ -66,6 +66,7 @@ class Worker:
         self._lease = lease
         self._stopping = asyncio.Event()
         self._hints: dict[str, asyncio.Event] = {}
+        self._ticking: asyncio.Task[None] | None = None
         self._run: BatchRun | None = None
         self._letter: Letter | None = None
 
@@ -88,16 +89,19 @@ class Worker:
             await stop.wait()
         finally:
             self._stop()
-            scheduler.shutdown(wait=False)
-            _, late = await asyncio.wait(loops, timeout=DRAIN)
+            scheduler.pause()  # Shutting it down would cut off the tick that is at work.
+            begun = [*loops, self._ticking] if self._ticking else loops
+            _, late = await asyncio.wait(begun, timeout=DRAIN)
             for task in (*late, listening):
                 task.cancel()
-            await asyncio.gather(*loops, listening, return_exceptions=True)
+            await asyncio.gather(*begun, listening, return_exceptions=True)
+            scheduler.shutdown(wait=False)
             await asyncio.gather(self._courier.close(), self._outbox.close())
             log.info("worker_stopped", worker=self._name, drained=not late)
 
     def _stop(self) -> None:
         self._stopping.set()
+        self._schedule.stop()
         if self._run:
             self._run.stop()
         self._wake("")
@@ -125,8 +129,11 @@ class Worker:
         return True
 
     async def _tick(self) -> None:
-        with contextlib.suppress(DatabaseUnavailable):
-            await self._schedule.run_due(self._clock.now())
+        self._ticking = asyncio.current_task()
+        try:
+            await self._schedule.run_due()
+        except DatabaseUnavailable as error:
+            log.warning("database_unavailable", loop="schedule", reason=str(error))
 
     async def _loop(self, name: str, step: Callable[[], Awaitable[bool]]) -> None:
         hint = self._hints[name] = asyncio.Event()
