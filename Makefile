@@ -1,4 +1,4 @@
-# make run    everything, here: database, mailbox, web app, worker
+# make run    everything, here: database, mailbox, web app, worker; PORT=9090 for other ports than 8080 and 8081
 # make test   all checks and tests, against a real PostgreSQL and a real SMTP server
 # make bench  timings; never part of the tests
 # make lock   resolve the dependencies anew
@@ -10,7 +10,7 @@ PIP = $(VENV_PYTHON) -m pip --disable-pip-version-check --quiet
 .PHONY: run test lint types layers unit chromium bench lock clean
 
 run: .venv/installed-dev
-	@exec .venv/bin/newsletter dev
+	@exec .venv/bin/newsletter dev $(if $(PORT),--port $(PORT))
 
 test: .venv/installed-test chromium lint types layers unit
 

@@ -63,6 +63,8 @@ class House:
                 await self.refresh()
             except NewsletterError as error:
                 log.warning("refresh_failed", reason=str(error))
+            except Exception:  # Ended by it, the process would go on with a clock that drifts and keys that are stale.
+                log.exception("refresh_failed")
 
     async def refresh(self) -> None:
         """Once. The rooms hold the same keyring, so they learn of it too."""
@@ -110,6 +112,7 @@ class House:
     def retention(self) -> Retention:
         return Retention(
             self.db,
+            self.clock,
             [
                 *subscribing_promises.promises(
                     confirm_hours=self.settings.confirm_hours, erase_left_days=self.settings.erase_left_days
@@ -135,8 +138,9 @@ class House:
         return self.courier()
 
     async def close(self) -> None:
-        """Say goodbye to relays. The database is its opener's to close."""
-        await self.test_courier.close()
+        """Say goodbye to relays, if they were spoken to. The database is its opener's to close."""
+        if "test_courier" in self.__dict__:
+            await self.test_courier.close()
 
     def courier(self) -> Courier:
         """A new one, for single mails."""
@@ -153,7 +157,7 @@ class House:
             name=name,
             joining=self.joining,
             outbox=self.outbox(),
-            schedule=Schedule(self.db, retention_jobs(self.retention), worker=name),
+            schedule=Schedule(self.db, self.clock, retention_jobs(self.retention), worker=name),
             sending=self.sending(worker=name),
         )
 

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from newsletter.core.errors import SettingsError
+from newsletter.core.urls import is_page
 from newsletter.delivery.relays import Relay, relays_from_urls
 
 PREFIX = "NEWSLETTER_"
@@ -42,13 +43,7 @@ def _parts(address: str) -> SplitResult:
 
 
 def _web_address(value: str) -> str:
-    try:
-        parts = _parts(value)
-        surplus = parts.query or parts.fragment or "@" in parts.netloc or not value.isascii()
-        fits = parts.scheme in ("http", "https") and parts.hostname and not surplus
-    except ValueError:
-        fits = False
-    if not fits:
+    if not is_page(value) or {"?", "#"} & set(value):
         raise ValueError("must be an address such as https://news.example.org")
     return value.rstrip("/")
 
@@ -215,15 +210,16 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if not value or not variable.startswith(PREFIX) or name in ("config", "data"):
             continue
         if name.endswith("_file") and name not in Settings.model_fields:
-            values.setdefault(name.removesuffix("_file"), _secret_file(variable, value))
+            values.setdefault(name.removesuffix("_file"), read_secret(variable, value))
         else:
             values[name] = value
     return values
 
 
-def _secret_file(variable: str, path: str) -> str:
+def read_secret(variable: str, path: str) -> str:
+    """The secret in a file, which `variable` (a setting or an option) names. Raises `SettingsError`."""
     try:
-        return Path(path).read_text().strip()
+        return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{variable}: {path} cannot be read ({type(error).__name__}); check path and owner.") from None
 

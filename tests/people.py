@@ -133,7 +133,7 @@ class People:
 
     async def tick(self, *, worker: str = "worker") -> list[str]:
         """One look at the schedule; the names of the jobs that ran."""
-        return await Schedule(self.house.db, retention_jobs(self.house.retention), worker=worker).run_due(self.clock.at)
+        return await Schedule(self.house.db, self.clock, retention_jobs(self.house.retention), worker=worker).run_due()
 
     async def pass_time(self, by: timedelta, *, tick: timedelta) -> None:
         """Let time pass as it does in production: with a tick every so often."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import cast
 
 from newsletter.bench.sink import Sink
@@ -59,6 +60,6 @@ async def limit(sink: Sink, mail: bytes, *, messages: int, connections: int) -> 
     done = [loop.create_future() for _ in range(connections)]
     began = time.perf_counter()
     for each in done:
-        await loop.create_connection(lambda each=each: _Pushing(mail, messages // connections, each), sink.host, sink.port)
+        await loop.create_connection(partial(_Pushing, mail, messages // connections, each), sink.host, sink.port)
     await asyncio.gather(*done)
     return messages // connections * connections / (time.perf_counter() - began)

@@ -1,15 +1,16 @@
 """A campaign's content: what an operator writes, checked with line and reason, compiled once, rendered for each reader.
 
-    draft --check--> --compile_content--> CompiledContent --render(reader)--> RenderedMail
+    draft --compile_content--> CompiledContent --values(reader)--> what `delivery.compiled` fills in
 
-Pure, apart from reading our two templates. Checking and compiling are work for the processor (milliseconds for a letter, up to
-seconds for the largest that is allowed): call them in a thread where a loop must not wait. Rendering takes microseconds.
+Pure, apart from reading our two templates. Compiling is work for the processor (milliseconds for a letter, up to
+seconds for the largest that is allowed): call it in a thread where a loop must not wait. A reader takes microseconds.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from html import escape
@@ -20,7 +21,7 @@ from newsletter.campaigns.merge import READER_FIELDS, Parts, Piece, split
 from newsletter.campaigns.plaintext import to_text
 from newsletter.campaigns.prepared import Prepared, StandIns, literal_html, literal_text, prepare, printable
 from newsletter.core.errors import InvalidContent, InvalidInput
-from newsletter.delivery.message import check_header_text
+from newsletter.delivery.headers import check_header_text
 
 MAX_BODY = 200_000
 """Octets of a body. Gmail cuts a mail off at 102 KB; above this limit Markdown takes seconds."""
@@ -85,33 +86,52 @@ class CompiledContent:
         """Whether conditions or filters have to be worked out for each reader, which takes several times as long."""
         return self.subject.has_logic or self.html.has_logic or self.text.has_logic
 
-    def render(self, reader: Reader) -> RenderedMail:
-        """The mail for `reader`. What a name must not hold is replaced, never refused: no reader is left out for it.
+    @property
+    def has_own_subjects(self) -> bool:
+        """Whether the subject differs from reader to reader."""
+        return bool(self.subject.slots)
 
-        Raises InvalidContent when the result would be too large.
+    def values(self, reader: Reader) -> dict[str, str]:
+        """What goes into the slots for `reader`. What a name must not hold is replaced, never refused: no reader is left out.
+
+        Raises InvalidContent when the mail would be too large.
         """
+        name, url = printable(reader.name), reader.unsubscribe_url
+        confirmed_on, html_date = _printable_twice(reader.confirmed_on)
+        of_reader = {"name": name, "confirmed_on": confirmed_on, "links.unsubscribe": url}
         values = {
-            "name": printable(reader.name),
-            "confirmed_on": printable(reader.confirmed_on),
-            "links.unsubscribe": reader.unsubscribe_url,
+            **of_reader,
+            "html.name": (html_name := escape(name)),
+            "html.confirmed_on": html_date,
+            "html.links.unsubscribe": (html_url := escape(url)),
         }
-        text = self.text.fill(values)
-        if "\n\n\n" in text:  # a paragraph that came out empty leaves its empty line behind
-            text = re.sub(r"\n{3,}", "\n\n", text)
-        return RenderedMail(_one_line(self.subject.fill(values)) or self.list_name, self.html.fill(values), text.lstrip("\n"))
+        longest = len(html_name) + len(html_date) + len(html_url)  # or longer than any of the six
+        for prepared in (self.subject, self.html, self.text):
+            if longest > prepared.most or prepared.passages:
+                prepared.work_out(of_reader, values)
+        return values
 
+    def subject_line(self, values: Mapping[str, str]) -> str:
+        """The subject with these values; where nothing is left of it, the name of the list."""
+        return _one_line(self.subject.joined(values)) or self.list_name
 
-def check(draft: Draft) -> None:
-    """Raise InvalidContent, with `field` (`subject`, `preheader`, `body` or `language`), `line` where it is about a line, and
-    a message that says what to do, for whatever `compile_content` would refuse because of the draft alone."""
-    _checked(draft)
+    def render(self, reader: Reader) -> RenderedMail:
+        """The words of the mail for `reader`, as they are sent. Raises InvalidContent as `values` does."""
+        values = self.values(reader)
+        return RenderedMail(self.subject_line(values), self.html.joined(values), self.text.joined(values))
 
 
 def compile_content(draft: Draft, *, frame: Frame) -> CompiledContent:
-    """Compile `draft` into `frame`. Raises InvalidContent as `check` does, and for a subject that is empty without a name."""
+    """Compile `draft` into `frame`.
+
+    Raises InvalidContent, with `field` (`subject`, `preheader`, `body` or `language`), `line` where it is about a line, and a
+    message that says what to do.
+    """
     ready = _checked(draft)
-    subject = prepare(_liquid(ready.subject, literal_text), is_html=False, constants=frame.constants)
-    if not _one_line(subject.fill(dict.fromkeys(READER_FIELDS, ""))):
+    subject = prepare(_liquid(ready.subject, literal_text), where="subject", constants=frame.constants)
+    nameless = dict.fromkeys(READER_FIELDS, "")
+    subject.work_out(nameless, nameless)
+    if not _one_line(subject.joined(nameless)):
         raise InvalidContent(
             "The subject is empty for readers without a name: add words, or a value such as {{ name | default: 'Hello' }}.",
             field="subject",
@@ -126,8 +146,8 @@ def compile_content(draft: Draft, *, frame: Frame) -> CompiledContent:
     text = framed_text(frame, draft.language, content=ready.stand_ins.restore(ready.text, literal_text))
     return CompiledContent(
         subject,
-        prepare(html, is_html=True, constants=frame.constants),
-        prepare(text, is_html=False, constants=frame.constants),
+        prepare(html, where="html", constants=frame.constants),
+        prepare(text, where="text", constants=frame.constants),
         ready.fields,
         frame.list_name,
     )
@@ -204,6 +224,11 @@ def _liquid(parts: Parts, literal: Callable[[str], str]) -> str:
 
 def _literal(text: str) -> str:
     return literal_html(escape(text))
+
+
+@functools.lru_cache  # Many readers have confirmed on one day.
+def _printable_twice(date: str) -> tuple[str, str]:
+    return printable(date), escape(printable(date))
 
 
 def _one_line(subject: str) -> str:

@@ -6,6 +6,7 @@ in the language of the content; what is each reader's own stays a merge field in
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from gettext import NullTranslations
 from html import escape
@@ -69,7 +70,7 @@ def framed_html(frame: Frame, language: str, *, subject: str, preheader: str, co
     slots |= {name: _stand_in(stand_ins, source) for name, source in written.items()}
     slots |= {"confirmed_on": stand_ins.add(_CONFIRMED_ON), "unsubscribe_url": stand_ins.add(_UNSUBSCRIBE)}
     slots |= {"lang": language.replace("_", "-"), "dir": "rtl" if is_right_to_left(language) else "ltr"}
-    template = _environment(frame).get_template("campaign.html")
+    template = _environment(frame.translations).get_template("campaign.html")
     return stand_ins.restore(template.render(slots, days=frame.erase_days), str)
 
 
@@ -78,7 +79,7 @@ def framed_text(frame: Frame, language: str, *, content: str) -> str:
     values = _values(frame, ", ")
     stand_ins = StandIns(repr((language, values)))
     slots = {"confirmed_on": stand_ins.add(_CONFIRMED_ON), "unsubscribe_url": stand_ins.add(_UNSUBSCRIBE)}
-    template = _environment(frame).get_template("campaign.txt")
+    template = _environment(frame.translations).get_template("campaign.txt")
     lines = template.render(values, **slots, days=frame.erase_days).split("\n")
     footer = "\n".join("\n".join(wrap(line, stand_ins)) for line in lines)
     return content + stand_ins.restore(footer, literal_text)
@@ -100,7 +101,9 @@ def _stand_in(stand_ins: StandIns, source: str) -> str:
     return stand_ins.add(Piece(source, 0)) if source else ""
 
 
-def _environment(frame: Frame) -> Environment:
+@functools.lru_cache(maxsize=32)
+def _environment(words: NullTranslations) -> Environment:
+    """One for each language, with its templates compiled."""
     environment = Environment(
         loader=FileSystemLoader(resource("templates", "mail")),
         autoescape=select_autoescape(["html"]),
@@ -111,5 +114,5 @@ def _environment(frame: Frame) -> Environment:
         keep_trailing_newline=True,
     )
     environment.policies["ext.i18n.trimmed"] = True
-    environment.install_gettext_translations(frame.translations, newstyle=True)  # type: ignore[attr-defined]
+    environment.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]
     return environment

@@ -1,26 +1,49 @@
-"""A campaign made out to a reader: content in the reader's language, headers, the way out in each of its places."""
+"""A campaign made out to a reader: content in the reader's language, headers, the way out in each of its places.
+
+Everything that is the same for all is compiled once for each language (`delivery.compiled`), at the first reader who has it.
+A reader costs two codes (the link and the Message-ID), four headers and one join.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import hmac
-from base64 import b32encode
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from newsletter.campaigns.content import CompiledContent, RenderedMail
 from newsletter.campaigns.content import Reader as Recipient
 from newsletter.core.i18n import long_date
-from newsletter.delivery.message import Header, TokenHeader, UrlHeader, compose
+from newsletter.delivery.compiled import CompiledMessage, compile_message
+from newsletter.delivery.headers import (
+    DateHeader,
+    Header,
+    Mailbox,
+    MailboxHeader,
+    TextHeader,
+    TokenHeader,
+    UrlHeader,
+    written,
+)
 from newsletter.delivery.session import Mail
 from newsletter.delivery.store import Reader
 from newsletter.subscribing.links import Links
 from newsletter.subscribing.lists import MailingList
-from newsletter.subscribing.mails import sender_headers, unsubscribe_headers
 
 FEEDBACK_SENDER = "newsletter"
 """SenderId of Feedback-ID: constant, 5 to 15 characters, says nothing about anybody."""
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+_BASE32 = [first + second for first in _LETTERS for second in _LETTERS]
+_SHIFTS = range(110, -1, -10)
+"""Base32 (RFC 4648) of 15 octets, two letters at a time."""
+
+_written_out = functools.lru_cache(maxsize=4096)(long_date)
+"""A day in a language: many readers have confirmed on the same, and the catalogues take 30 µs."""
 
 
 @dataclass(frozen=True)
@@ -33,51 +56,91 @@ class Letter:
     links: Links
     message_key: bytes
     message_domain: str
+    _compiled: dict[str, CompiledMessage] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By language."""
+    _dates: dict[int, Header] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def compose(self, reader: Reader, now: datetime) -> Mail:
         """The whole mail with its envelope. The Message-ID is the same each time, whatever was rotated or renamed since."""
-        rendered = self.render(reader)
-        code = self._code(reader.subscriber_id)
-        headers = sender_headers(
-            self.mailing_list.sender,
-            reader.address,
-            subject=rendered.subject,
-            message_id=f"<{code}.{self.campaign_id}@{self.message_domain}>",
-            at=now.astimezone(self.mailing_list.zone),
-        )
-        headers += self._list_headers(reader)
-        composed = compose(headers, text=rendered.text, html=rendered.html, boundary=code)
+        language = self.language(reader)
+        content = self.contents[language]
+        url = self._unsubscribe_url(reader)
+        values = content.values(self._recipient(reader, language, url))
+        headers: list[Header] = [
+            MailboxHeader("To", (Mailbox("", reader.address),)),
+            self._date(now),
+            TokenHeader("Message-ID", f"<{self._code(reader.subscriber_id)}.{self.campaign_id}@{self.message_domain}>"),
+            UrlHeader("List-Unsubscribe", (url,)),
+        ]
+        if content.has_own_subjects:
+            headers.append(TextHeader("Subject", content.subject_line(values)))
+        message = self._compiled.get(language) or self._compile(language)
+        composed = message.fill(headers, values)
         return Mail(self.mailing_list.sender.from_address, reader.address, composed.data, composed.needs_smtputf8)
 
     def render(self, reader: Reader) -> RenderedMail:
-        """Words alone."""
-        language = self._language(reader)
-        return self.contents[language].render(
-            Recipient(
-                name=reader.name,
-                confirmed_on=long_date(reader.confirmed_at.astimezone(self.mailing_list.zone), language),
-                unsubscribe_url=self._unsubscribe_url(reader),
-            )
-        )
+        """Words alone, from the same values in the same places."""
+        language = self.language(reader)
+        return self.contents[language].render(self._recipient(reader, language, self._unsubscribe_url(reader)))
 
-    def _language(self, reader: Reader) -> str:
+    def language(self, reader: Reader) -> str:
         """The reader's where there is one, else the list's, else whichever there is."""
-        for language in (reader.language, *self.mailing_list.languages):
+        if reader.language in self.contents:
+            return reader.language
+        for language in self.mailing_list.languages:
             if language in self.contents:
                 return language
         return next(iter(self.contents))
 
+    def _compile(self, language: str) -> CompiledMessage:
+        content, sender = self.contents[language], self.mailing_list.sender
+        common: list[Header] = [MailboxHeader("From", (Mailbox(sender.name, sender.from_address),))]
+        if sender.reply_to:
+            common.append(MailboxHeader("Reply-To", (Mailbox("", sender.reply_to),)))
+        if not content.has_own_subjects:
+            common.append(TextHeader("Subject", content.subject_line({})))
+        common += [
+            TokenHeader("List-Id", f"<{self.mailing_list.list_id_header}>"),
+            TokenHeader("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),  # RFC 8058
+            UrlHeader("List-Help", (self.links.privacy,)),
+            TokenHeader("Feedback-ID", f"c{self.campaign_id}:l{self.mailing_list.list_id}:campaign:{FEEDBACK_SENDER}"),
+        ]
+        boundary = hmac.digest(self.message_key, f"boundary {language}".encode(), "sha256").hex()[:24]
+        message = compile_message(common, text=content.text.content, html=content.html.content, boundary=boundary)
+        self._compiled[language] = message
+        return message
+
+    def _recipient(self, reader: Reader, language: str, url: str) -> Recipient:
+        confirmed_on: date = reader.confirmed_at.astimezone(self._zone).date()
+        return Recipient(reader.name, _written_out(confirmed_on, language), url)
+
+    @functools.cached_property
+    def _zone(self) -> ZoneInfo:
+        return self.mailing_list.zone
+
+    def _date(self, now: datetime) -> Header:
+        """The same for the mails of one second."""
+        second = int(now.timestamp())
+        if (kept := self._dates.get(second)) is None:
+            self._dates.clear()
+            kept = self._dates[second] = written(DateHeader("Date", now.astimezone(self._zone)))
+        return kept
+
     def _unsubscribe_url(self, reader: Reader) -> str:
         return self.links.unsubscribe(reader.subscriber_id, self.mailing_list.list_id, self.campaign_id)
 
-    def _list_headers(self, reader: Reader) -> list[Header]:
-        return [
-            TokenHeader("List-Id", f"<{self.mailing_list.list_id_header}>"),
-            *unsubscribe_headers(self._unsubscribe_url(reader)),
-            UrlHeader("List-Help", [self.links.privacy]),
-            TokenHeader("Feedback-ID", f"c{self.campaign_id}:l{self.mailing_list.list_id}:campaign:{FEEDBACK_SENDER}"),
-        ]
-
     def _code(self, subscriber_id: UUID) -> str:
-        code = hmac.digest(self.message_key, subscriber_id.bytes, "sha256")[:15]
-        return b32encode(code).decode().lower()
+        """The first 15 octets of HMAC-SHA256 in lower-case base32 (RFC 4648). By hand it takes half of the time."""
+        inner, outer = self._hashes
+        inner, outer = inner.copy(), outer.copy()
+        inner.update(subscriber_id.bytes)
+        outer.update(inner.digest())
+        code = int.from_bytes(outer.digest()[:15])
+        return "".join([_BASE32[code >> shift & 1023] for shift in _SHIFTS])
+
+    @functools.cached_property
+    def _hashes(self) -> tuple[hashlib._Hash, hashlib._Hash]:
+        """The two hashes of HMAC (RFC 2104) with the key of this campaign already in them."""
+        key = self.message_key if len(self.message_key) <= 64 else hashlib.sha256(self.message_key).digest()
+        inner, outer = (bytes(octet ^ pad for octet in key.ljust(64, b"\0")) for pad in (0x36, 0x5C))
+        return hashlib.sha256(inner), hashlib.sha256(outer)

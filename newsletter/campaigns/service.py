@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from newsletter.campaigns import store
@@ -21,7 +22,7 @@ from newsletter.core.i18n import translations
 from newsletter.delivery import store as delivery
 from newsletter.delivery.batches import plan_campaign
 from newsletter.delivery.courier import Courier
-from newsletter.delivery.message import check_header_text
+from newsletter.delivery.headers import check_header_text
 from newsletter.delivery.rules import DeliveryState, Outcome
 from newsletter.delivery.store import Reader
 from newsletter.subscribing.links import Links
@@ -29,6 +30,8 @@ from newsletter.subscribing.lists import MailingList, list_by_id, list_by_slug
 
 Audit = Callable[[Connection, str, str, str, datetime], Awaitable[None]]
 """Writes who did what to what, in the transaction of the act: (db, by, action, target, now)."""
+
+SLOWER = "This content has conditions or filters that are worked out for each reader: it is sent more slowly."
 
 NOBODY = UUID(int=0)
 """Whom the links in a preview or a test mail are about: they work and change nothing."""
@@ -64,6 +67,11 @@ class Status:
     next_due: datetime | None
     """When something is tried again, while it is sending."""
 
+    def told(self) -> dict[str, Any]:
+        """What programs are told, by the API and by `--json` alike."""
+        shown = asdict(self)
+        return {"campaign": shown.pop("campaign_id"), **shown}
+
     @property
     def settled(self) -> int:
         """Readers with an outcome."""
@@ -72,10 +80,19 @@ class Status:
 
 @dataclass(frozen=True)
 class Preview:
-    """The finished mail."""
+    """The finished mail, and what there is to know before it is sent."""
 
     words: RenderedMail
     message: bytes
+    notes: tuple[str, ...] = ()
+
+
+class DraftRefused(InvalidContent):
+    """One of several drafts cannot become a mail: the one in `language`."""
+
+    def __init__(self, error: InvalidContent, language: str) -> None:
+        super().__init__(str(error), field=error.field, line=error.line)
+        self.language = language
 
 
 class Campaigns:
@@ -91,7 +108,7 @@ class Campaigns:
     async def create(self, new: NewCampaign, *, by: str, now: datetime) -> int:
         """A draft; returns its number.
 
-        Raises `InvalidContent` with line and reason when a content cannot become a mail, `NotFound` when there is no such list.
+        Raises `DraftRefused` with line and reason when a content cannot become a mail, `NotFound` when there is no such list.
         """
         mailing_list = await list_by_slug(self._db, new.list)
         await asyncio.to_thread(self._check_campaign, new, mailing_list)  # Hostile content may take seconds.
@@ -123,10 +140,12 @@ class Campaigns:
         if new.uncertain_policy not in ("resend", "leave"):
             raise InvalidInput("What to do with uncertain mails is resend or leave.", field="uncertain_policy")
         for draft in new.drafts:
-            self.check(draft, mailing_list)
+            try:
+                self._check_draft(draft, mailing_list)
+            except InvalidContent as error:
+                raise DraftRefused(error, draft.language) from None
 
-    def check(self, draft: Draft, mailing_list: MailingList) -> None:
-        """Raises `InvalidContent` with line and reason when the draft cannot become a mail to this list."""
+    def _check_draft(self, draft: Draft, mailing_list: MailingList) -> None:
         if draft.language not in mailing_list.languages:
             spoken = ", ".join(mailing_list.languages)
             raise InvalidContent(f'The list has no language "{draft.language}"; it has {spoken}.', field="language")
@@ -175,17 +194,22 @@ class Campaigns:
         )
 
     async def preview(self, campaign_id: int, *, now: datetime, language: str | None = None, name: str = "") -> Preview:
-        """The finished mail for a reader that does not exist."""
+        """The finished mail for a reader that does not exist.
+
+        Raises `InvalidInput` for a language that it was not written in.
+        """
         letter = await self.letter(campaign_id)
         reader = self._nobody(letter, letter.mailing_list.sender.contact, language, name, now)
-        return Preview(letter.render(reader), letter.compose(reader, now).data)
+        has_logic = letter.contents[letter.language(reader)].has_logic
+        return Preview(letter.render(reader), letter.compose(reader, now).data, (SLOWER,) if has_logic else ())
 
     async def test(
         self, campaign_id: int, address: str, *, by: str, now: datetime, language: str | None = None, name: str = ""
     ) -> Outcome:
         """Send the finished mail to one address now; returns what the relay said. Nothing of it is stored.
 
-        Raises `InvalidAddress`, and `RelayUnreachable` when there is no relay to hand it to.
+        Raises `InvalidAddress`, `InvalidInput` for a language that it was not written in, and `RelayUnreachable` when there is
+        no relay to hand it to.
         """
         letter = await self.letter(campaign_id)
         reader = self._nobody(letter, parse_address(address).typed, language, name, now)
@@ -193,12 +217,17 @@ class Campaigns:
         return await self._courier.send(letter.compose(reader, now))
 
     def _nobody(self, letter: Letter, address: str, language: str | None, name: str, now: datetime) -> Reader:
+        if language and language not in letter.contents:
+            written = ", ".join(letter.contents)
+            raise InvalidInput(f'The campaign was not written in "{language[:20]}", but in {written}.', field="language")
         chosen = language or letter.mailing_list.languages[0]
         return Reader(NOBODY, address, name, chosen, confirmed_at=now, attempts=1, first_at=now)
 
     async def audience(self, campaign_id: int) -> int:
-        """Confirmed readers of its list at this moment."""
+        """Confirmed readers of its list at this moment. Raises `Conflict` when it cannot be sent (any more)."""
         row = await self._row(self._db, campaign_id)
+        if row.state not in ("draft", "scheduled"):
+            raise Conflict(f"Campaign {campaign_id} is {row.state}: it was sent already, or cancelled.")
         return await delivery.count_audience(self._db, list_id=row.list_id)
 
     async def send(self, campaign_id: int, *, by: str, now: datetime) -> int:
@@ -233,8 +262,9 @@ class Campaigns:
 
     async def _change(self, act: Callable[..., Awaitable[bool]], campaign_id: int, verb: str, by: str, now: datetime) -> None:
         async with self._db.transaction() as db:
-            row = await self._row(db, campaign_id)
+            await self._row(db, campaign_id)
             if not await act(db, campaign_id=campaign_id):
+                row = await self._row(db, campaign_id)  # Anew: what was read before the act may be what it waited for.
                 raise Conflict(f"Campaign {campaign_id} is {row.state}: there is nothing to {verb}.")
             await self._audit(db, by, f"campaign.{verb}", f"campaign {campaign_id}", now)
             await delivery.wake_workers(db)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from newsletter.campaigns.content import Draft, Format
-from newsletter.campaigns.service import Campaigns, NewCampaign, Preview, Status
+from newsletter.campaigns.files import read_draft
+from newsletter.campaigns.service import Campaigns, DraftRefused, NewCampaign, Preview, Status
 from newsletter.cli.house import as_json, command, is_terminal, moment, open_house, print_json, print_table, settings
-from newsletter.core.errors import InvalidContent, InvalidInput
+from newsletter.core.errors import InvalidInput
 from newsletter.delivery.rules import DeliveryState
-from newsletter.subscribing.lists import MailingList, list_by_slug
+from newsletter.operators.service import COMMAND_LINE
+from newsletter.subscribing.lists import list_by_slug
 
-BY = "command line"
+BY = COMMAND_LINE
 WATCH_EVERY = 1.0
 """Seconds between two looks at a campaign that is watched."""
 
@@ -27,39 +27,6 @@ number = click.argument("number", type=click.IntRange(min=1))
 @click.group()
 def campaign() -> None:
     """Write a campaign, look at it, send it, watch it."""
-
-
-_HEADER = re.compile(r"^(Subject|Preheader):[ \t]*(.*)$", re.IGNORECASE)
-
-
-def read_draft(path: Path, default_language: str) -> tuple[Draft, int]:
-    """A draft from a file, and how many lines stand before its body.
-
-    The file begins with `Subject: …` and perhaps `Preheader: …`, then an empty line, then the body: Markdown in `*.md`, HTML in
-    `*.html`. The language is in the name (`november.de.md`) or the list's first.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidContent(f"{path} cannot be read as UTF-8 text ({type(error).__name__}).") from None
-    head: dict[str, str] = {}
-    used = 0
-    for line in lines:
-        matched = _HEADER.match(line.removesuffix("\r"))
-        if not matched:
-            break
-        head[matched[1].lower()] = matched[2].strip()
-        used += 1
-    used += used < len(lines) and not lines[used].strip()
-    language = re.search(r"\.([a-z]{2,3}(?:_[A-Z]{2})?)$", path.stem)
-    draft = Draft(
-        language=language[1] if language else default_language,
-        subject=head.get("subject", ""),
-        preheader=head.get("preheader", ""),
-        format=Format.HTML if path.suffix.lower() in (".html", ".htm") else Format.MARKDOWN,
-        body="\n".join(lines[used:]),
-    )
-    return draft, used
 
 
 @campaign.command("create")
@@ -83,21 +50,14 @@ async def create(list_name: str, files: tuple[Path, ...], name: str | None, unce
     """
     async with open_house(settings(), name="campaign") as house:
         mailing_list = await list_by_slug(house.db, list_name)
-        drafts = [_checked_draft(house.campaigns, mailing_list, path) for path in files]
-        new = NewCampaign(list_name, name or drafts[0].subject, tuple(drafts), uncertain)
-        campaign_id = await house.campaigns.create(new, by=BY, now=house.clock.now())
+        read = [read_draft(path, mailing_list.languages) for path in files]
+        drafts = tuple(each.draft for each in read)
+        new = NewCampaign(list_name, name or drafts[0].subject or read[0].name, drafts, uncertain)
+        try:
+            campaign_id = await house.campaigns.create(new, by=BY, now=house.clock.now())
+        except DraftRefused as error:
+            raise next(each for each in read if each.draft.language == error.language).explain(error) from None
     click.echo(f"Campaign {campaign_id} is a draft. Look at it: newsletter campaign preview {campaign_id}")
-
-
-def _checked_draft(campaigns: Campaigns, mailing_list: MailingList, path: Path) -> Draft:
-    """Names the file, and counts lines from its top."""
-    draft, before = read_draft(path, mailing_list.languages[0])
-    try:
-        campaigns.check(draft, mailing_list)
-    except InvalidContent as error:
-        place = f"{path.name}, line {error.line + before}" if error.line else path.name
-        raise InvalidContent(f"{place}: {error}") from None
-    return draft
 
 
 @campaign.command("show")
@@ -108,7 +68,7 @@ async def show(*, as_json: bool) -> None:
     async with open_house(settings(), name="campaign") as house:
         found = await house.campaigns.overview()
     if as_json:
-        print_json(found)
+        print_json([each.told() for each in found])
         return
     rows = [
         (str(each.campaign_id), each.list, each.state, f"{each.totals.get('accepted', 0):,}", f"{each.planned:,}", each.name)
@@ -128,6 +88,8 @@ async def preview(number: int, language: str | None, name: str, folder: Path) ->
     async with open_house(settings(), name="campaign") as house:
         finished = await house.campaigns.preview(number, now=house.clock.now(), language=language, name=name)
     click.echo(f"Subject: {finished.words.subject}")
+    for note in finished.notes:
+        click.echo(note)
     for path in write_preview(folder, number, finished):
         click.echo(path)
 
@@ -215,10 +177,10 @@ async def status(number: int, *, watch: bool, as_json: bool) -> None:
     """Where a campaign stands."""
     async with open_house(settings(), name="campaign") as house:
         if watch:
-            await _watch(house.campaigns, number)
+            await _watch(house.campaigns, number, beside_json=as_json)
         found = await house.campaigns.status(number)
     if as_json:
-        print_json(found)
+        print_json(found.told())
     else:
         _print_status(found)
 
@@ -238,7 +200,11 @@ def _readers(count: int) -> str:
 
 
 def _print_status(found: Status) -> None:
-    click.echo(f"{found.name}\n{found.state}, {_readers(found.planned)} when it was started")
+    click.echo(found.name)
+    if found.started_at is None:
+        click.echo(f"{found.state}, never started")
+        return
+    click.echo(f"{found.state}, {_readers(found.planned)} when it was started")
     click.echo(f"Started {moment(found.started_at)}, finished {moment(found.finished_at)}")
     for state, words in _WORDS.items():
         if count := found.totals.get(state):
@@ -247,23 +213,27 @@ def _print_status(found: Status) -> None:
         click.echo(f"Next try {moment(found.next_due)}")
 
 
-async def _watch(campaigns: Campaigns, number: int) -> None:
-    """A live bar on a terminal, a line a second elsewhere, until there is nothing more to see."""
+async def _watch(campaigns: Campaigns, number: int, *, beside_json: bool = False) -> None:
+    """A live bar on a terminal, a line a second elsewhere, until there is nothing more to see.
+
+    Beside JSON it goes to stderr, so that a program can read stdout.
+    """
+    is_live = is_terminal() and not beside_json
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
         TimeRemainingColumn(),
         console=Console(),
-        disable=not is_terminal(),
+        disable=not is_live,
     )
     with bar:
         task = bar.add_task("sending", total=None)
         while True:
             found = await campaigns.status(number)
             bar.update(task, description=found.state, completed=found.settled, total=max(found.planned, found.settled))
-            if not is_terminal():
-                click.echo(f"{found.state}: {found.settled:,} of {found.planned:,}")
+            if not is_live:
+                click.echo(f"{found.state}: {found.settled:,} of {found.planned:,}", err=beside_json)
             if found.state != "sending":
                 return
             await asyncio.sleep(WATCH_EVERY)

@@ -12,8 +12,8 @@ from newsletter.core.database import Database
 from newsletter.core.errors import SettingsError
 from newsletter.core.keys import change_secret, open_keyring, rotate_token_key
 from newsletter.core.migrations import migrate as migrate_database
-
-_SHORTEST_SECRET = 32
+from newsletter.delivery.signing import rewrap_keys
+from newsletter.settings import SHORTEST_SECRET, read_secret
 
 
 @click.command()
@@ -54,20 +54,17 @@ async def rotate() -> None:
 @command
 async def rewrap(new_secret_file: Path) -> None:
     """Change the secret: wrap all keys with the new one. Then put it into NEWSLETTER_SECRET."""
-    new = _read_secret(new_secret_file)
-    if len(new) < _SHORTEST_SECRET:
-        raise SettingsError("The new secret is too short: use 32 characters or more (openssl rand -base64 32).")
+    new = read_secret("--new-secret-file", str(new_secret_file))
+    if len(new) < SHORTEST_SECRET:
+        raise SettingsError(f"The new secret is too short: use {SHORTEST_SECRET} characters or more (openssl rand -base64 32).")
     chosen = settings()
     async with open_house(chosen, name="key") as house, house.db.transaction() as db:
-        count = await change_secret(db, chosen.secret.get_secret_value(), new)
+        old = chosen.secret.get_secret_value()
+        count = await change_secret(db, old, new) + await rewrap_keys(db, old, new)
     click.echo(
         f"{count} keys are wrapped with the new secret. Put it where NEWSLETTER_SECRET or NEWSLETTER_SECRET_FILE has the old\n"
         "one, and restart the processes. Keep the old one for as long as you keep older backups."
     )
-
-
-def _read_secret(file: Path) -> str:
-    return file.read_text(encoding="utf-8").strip()
 
 
 COMMANDS = [migrate, key]

@@ -21,7 +21,14 @@ import uvloop
 from newsletter.app import House
 from newsletter.core.clock import DatabaseClock
 from newsletter.core.database import Database
-from newsletter.core.errors import DatabaseUnavailable, NewsletterError, SchemaMismatch, SettingsError, WrongSecret
+from newsletter.core.errors import (
+    DatabaseUnavailable,
+    NewsletterError,
+    SchemaBehind,
+    SchemaMismatch,
+    SettingsError,
+    WrongSecret,
+)
 from newsletter.core.keys import open_keyring
 from newsletter.core.logs import get_logger
 from newsletter.core.migrations import check_schema
@@ -76,7 +83,7 @@ def command(function: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, Non
         try:
             uvloop.run(function(*args, **kwargs))
         except NewsletterError as error:
-            hopeless = isinstance(error, SettingsError | WrongSecret | SchemaMismatch)
+            hopeless = isinstance(error, SettingsError | WrongSecret | SchemaMismatch) and not isinstance(error, SchemaBehind)
             raise (Misconfigured if hopeless else click.ClickException)(str(error)) from None
 
     return run
@@ -117,7 +124,7 @@ async def until_signal(stop: asyncio.Event) -> None:
 
 
 async def wait_for_database(settings: Settings, *, pause: float = RETRY_START) -> None:
-    """A process that is started before its database waits for it. Raises what another try would not mend."""
+    """A process that is started before its database, or before that is migrated, waits. Raises what waiting would not mend."""
     db = await Database.connect(settings.database_url.get_secret_value(), size=1)
     try:
         while not await _fits(db):  # noqa: ASYNC110  nobody tells when a server comes back
@@ -127,10 +134,10 @@ async def wait_for_database(settings: Settings, *, pause: float = RETRY_START) -
 
 
 async def _fits(db: Database) -> bool:
-    """False while it is away."""
+    """False while it is away, or behind this program."""
     try:
         await check_schema(db)
-    except DatabaseUnavailable as error:
+    except (DatabaseUnavailable, SchemaBehind) as error:
         log.warning("waiting_for_database", reason=str(error))
         return False
     return True
@@ -138,14 +145,21 @@ async def _fits(db: Database) -> bool:
 
 @asynccontextmanager
 async def beside(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run these next to the body, and end them with it."""
+    """Run these next to the body, and end them with it. One that fails is logged when it does; the body goes on."""
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    for task in tasks:
+        task.add_done_callback(_log_failure)
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("task_failed", exc_info=error)
 
 
 def is_terminal() -> bool:

@@ -22,7 +22,7 @@ async def show(*, as_json: bool) -> None:
     async with open_house(settings(), name="list") as house:
         found = await all_lists(house.db)
         counted = await sizes(house.db)
-        page = {each.list_id: house.links.subscribe(each.slug) for each in found}
+        page = {each.list_id: house.links.subscribe(each.slug) for each in found if each.public}
     if as_json:
         print_json(
             [
@@ -32,7 +32,7 @@ async def show(*, as_json: bool) -> None:
                     "sender": each.sender.name,
                     "languages": each.languages,
                     "public": each.public,
-                    "page": page[each.list_id],
+                    "page": page.get(each.list_id),
                     "readers": counted.get(each.list_id, {}),
                 }
                 for each in found
@@ -52,15 +52,36 @@ async def show(*, as_json: bool) -> None:
 
 
 def _texts(names: tuple[str, ...], descriptions: tuple[str, ...]) -> dict[str, ListText]:
-    told = dict(_by_language(each) for each in descriptions)
-    return {language: ListText(name, told.get(language, "")) for language, name in map(_by_language, names)}
+    called, told = _by_language("--name", names), _by_language("--description", descriptions)
+    for language in told.keys() - called.keys():
+        raise InvalidInput(f"--description {language}=… has no --name {language}=…: give both, or neither.")
+    return {language: ListText(name, told.get(language, "")) for language, name in called.items()}
 
 
-def _by_language(option: str) -> tuple[str, str]:
-    language, sign, text = option.partition("=")
-    if not sign:
-        raise InvalidInput(f'Say the language with it: en="{option}".')
-    return language.strip(), text.strip()
+def _by_language(option: str, given: tuple[str, ...]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for each in given:
+        language, sign, text = each.partition("=")
+        if not sign:
+            raise InvalidInput(f'Say the language with it: {option} en="{each}".')
+        if language.strip() in texts:
+            raise InvalidInput(f"There are two of {option} {language.strip()}=…: leave one of them out.")
+        texts[language.strip()] = text.strip()
+    return texts
+
+
+def _sender(name: str, from_address: str | None, **more: str | None) -> NewSender | str:
+    """A new one, or the name of one that there is."""
+    if from_address:
+        contact, postal_address = more.pop("contact") or from_address, more.pop("postal_address") or ""
+        return NewSender(name, from_address, postal_address, contact, **more)
+    for option, value in more.items():
+        if value is not None:
+            raise InvalidInput(
+                f"--{option.replace('_', '-')} is for a new sender: give --from as well, or leave it out to use {name} as it "
+                "is."
+            )
+    return name
 
 
 @lists.command("create")
@@ -78,7 +99,7 @@ def _by_language(option: str) -> tuple[str, str]:
 @click.option("--contact", help="Address for questions about data; default: --from.")
 @click.option("--legal-notice", metavar="URL")
 @click.option("--time-zone", default="UTC", show_default=True)
-@click.option("--private", is_flag=True, help="No public sign-up page.")
+@click.option("--private", is_flag=True, help="No sign-up page, and no form may name it.")
 @click.option("--return-url", "return_urls", multiple=True, help="Page that an embedded form may go to after signing up.")
 @command
 async def create(
@@ -97,13 +118,21 @@ async def create(
     return_urls: tuple[str, ...],
 ) -> None:
     """Create a list; SLUG is its short name in addresses."""
-    sender: NewSender | str = sender_name
-    if from_address:
-        sender = NewSender(sender_name, from_address, postal_address or "", contact or from_address, reply_to, legal_notice)
+    sender = _sender(
+        sender_name,
+        from_address,
+        postal_address=postal_address,
+        contact=contact,
+        reply_to=reply_to,
+        legal_notice=legal_notice,
+    )
     new = NewList(slug, _texts(names, descriptions), time_zone, not private, return_urls)
     async with open_house(settings(), name="list") as house:
         made = await create_list(house.db, new, sender, base_host=house.host, now=house.clock.now())
+    if made.public:
         click.echo(f"Sign-up page: {house.links.subscribe(made.slug)}")
+    else:
+        click.echo(f"The list {made.slug} is private: nobody can sign up for it by a form.")
 
 
 COMMANDS = [lists]

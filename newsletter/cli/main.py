@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from newsletter import __version__
-from newsletter.cli import campaigns, database, lists, operators, processes
+from newsletter.cli import campaigns, database, dkim, lists, operators, processes
 
 
 class Commands(click.Group):
@@ -48,11 +48,11 @@ def main() -> None:
     """Newsletters whose privacy policy keeps itself.
 
     Settings come from the environment (NEWSLETTER_DATABASE_URL and others) and
-    from the file that NEWSLETTER_CONFIG names. Below a folder where `newsletter
+    from the file that NEWSLETTER_CONFIG names. In a folder where `newsletter
     dev` runs, the other commands use its database.
     """
 
 
-for _group in (campaigns, database, lists, operators, processes):
+for _group in (campaigns, database, dkim, lists, operators, processes):
     for _command in _group.COMMANDS:
         main.add_command(_command)

@@ -64,7 +64,7 @@ async def show_tokens(*, as_json: bool) -> None:
 
 
 @token.command("revoke")
-@click.argument("number", type=int)
+@click.argument("number", type=click.IntRange(min=1))
 @command
 async def revoke_token(number: int) -> None:
     """Make a token useless at once."""

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from gettext import NullTranslations
 
 from newsletter.consent import store
-from newsletter.consent.rules import KEPT_FOR, Reason
+from newsletter.consent.rules import LEFT_FOR, REFUSED_FOR
 from newsletter.core.database import Connection
 from newsletter.core.promises import Kept, Promise
 
@@ -24,8 +24,8 @@ def promises(*, origin_days: int) -> list[Promise]:
     def suppressions(words: NullTranslations) -> str:
         return words.gettext(
             "After deletion we keep a code computed from your address, so that nobody can enter it again by mistake: "
-            "for 3 years, and for 30 days when you told us that you had not asked for our mail."
-        )
+            "for %(years)d years, and for %(days)d days when you told us that you had not asked for our mail."
+        ) % {"years": LEFT_FOR.days // 365, "days": REFUSED_FOR.days}
 
     def withdrawals(words: NullTranslations) -> str:
         return words.gettext(
@@ -48,7 +48,4 @@ async def _keep_suppressions(db: Connection, now: datetime, size: int) -> Kept:
 
 
 async def _keep_withdrawals(db: Connection, now: datetime, size: int) -> Kept:
-    refused, others = KEPT_FOR[Reason.REFUSED], KEPT_FOR[Reason.LEFT]
-    assert refused is not None
-    assert others is not None
-    return await store.expire_withdrawals(db, refused_before=now - refused, others_before=now - others, size=size)
+    return await store.expire_withdrawals(db, refused_for=REFUSED_FOR, others_for=LEFT_FOR, now=now, size=size)

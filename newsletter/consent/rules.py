@@ -28,11 +28,14 @@ class Event(StrEnum):
     RESUBSCRIBED = "resubscribed"
 
 
+LEFT_FOR = timedelta(days=3 * 365)
+REFUSED_FOR = timedelta(days=30)
+
 KEPT_FOR: dict[Reason, timedelta | None] = {
-    Reason.LEFT: timedelta(days=3 * 365),
+    Reason.LEFT: LEFT_FOR,
     Reason.COMPLAINED: timedelta(days=3 * 365),
     Reason.BOUNCED: timedelta(days=365),
-    Reason.REFUSED: timedelta(days=30),
+    Reason.REFUSED: REFUSED_FOR,
     Reason.OBJECTED: None,
 }
 """How long each stands; None: until it is lifted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from newsletter.consent.rules import Suppression
@@ -79,4 +79,6 @@ async def expire_origins(db: Connection, *, now: datetime, size: int) -> Kept: .
 
 
 @_sql.statement
-async def expire_withdrawals(db: Connection, *, refused_before: datetime, others_before: datetime, size: int) -> Kept: ...
+async def expire_withdrawals(
+    db: Connection, *, refused_for: timedelta, others_for: timedelta, now: datetime, size: int
+) -> Kept: ...

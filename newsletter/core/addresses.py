@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import string
 import unicodedata
 from dataclasses import dataclass
 
-from dns.resolver import NoResolverConfiguration
+from dns.resolver import NoResolverConfiguration, Resolver
 from email_validator import EmailNotValidError, EmailUndeliverableError, caching_resolver, validate_email
 from email_validator.exceptions import EmailSyntaxError
 
@@ -76,13 +77,19 @@ def _checked(typed: str) -> Address:
     )
 
 
+@functools.cache
+def _resolver(timeout: int) -> Resolver:
+    """One for all: what it was told before it need not ask again."""
+    return caching_resolver(timeout=timeout)
+
+
 def check_deliverable(address: Address, *, timeout: int) -> None:
     """Ask DNS whether the domain takes mail; blocks for `timeout` seconds a question at most, so call it in a thread.
 
     Raises `InvalidAddress` only when DNS answered that it does not: a DNS that is slow, away or not set up refuses nobody.
     """
     try:
-        validate_email(address.typed, dns_resolver=caching_resolver(timeout=timeout), check_deliverability=True)
+        validate_email(address.typed, dns_resolver=_resolver(timeout), check_deliverability=True)
     except NoResolverConfiguration:
         return
     except EmailUndeliverableError:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import asyncpg
 
-from newsletter.core.errors import DatabaseError, DatabaseUnavailable, NewsletterError, SettingsError
+from newsletter.core.errors import DatabaseError, DatabaseUnavailable, NewsletterError, SettingsError, StatementTimeout
 
 OLDEST_SERVER = 15
 """Oldest major version of PostgreSQL that the statements are written for."""
@@ -23,9 +23,11 @@ OLDEST_SERVER = 15
 CLOSE_WITHIN = 5.0
 """Seconds that running statements are waited for."""
 
+ANSWER_WITHIN = 60.0
+"""Seconds that a statement may take, so that a hung server is noticed."""
+
 _GONE = (
     OSError,
-    TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -55,8 +57,12 @@ class Connection(Protocol):
 
 
 @contextlib.contextmanager
-def translated_errors() -> Iterator[None]:
-    """Turn asyncpg's errors into ours. The original is dropped on purpose: its text may quote a row."""
+def translated_errors(*, connecting: bool = False) -> Iterator[None]:
+    """Turn asyncpg's errors into ours. The original is dropped on purpose: its text may quote a row.
+
+    Around statements alone: of anything else, every OSError would be said to be PostgreSQL's. `connecting`: there is no
+    connection yet, so that one which takes too long means that there is no server.
+    """
     try:
         yield
     except NewsletterError:  # Ours already; some of them are OSErrors, and not all of those are about PostgreSQL.
@@ -67,16 +73,28 @@ def translated_errors() -> Iterator[None]:
             "check user, password, database name and options in NEWSLETTER_DATABASE_URL."
         ) from None
     except _GONE as error:
+        if isinstance(error, TimeoutError) and error.errno is None and not connecting:  # asyncpg's own, not the network's.
+            raise StatementTimeout(
+                "PostgreSQL did not finish a statement in its time: look there for locks and for load."
+            ) from None
         raise DatabaseUnavailable(
             f"PostgreSQL cannot be reached ({type(error).__name__}): "
             "check host and port in NEWSLETTER_DATABASE_URL, and whether the server runs."
         ) from None
     except asyncpg.PostgresError as error:
         raise DatabaseError(
-            f"PostgreSQL refused a statement ({type(error).__name__}, {error.sqlstate}).",
-            sqlstate=error.sqlstate,
-            constraint=getattr(error, "constraint_name", None),
+            f"PostgreSQL refused a statement ({type(error).__name__}, {error.sqlstate}).", sqlstate=error.sqlstate
         ) from None
+
+
+@contextlib.contextmanager
+def _translated_body() -> Iterator[None]:
+    """For what a caller does while it has a connection: only what PostgreSQL itself said is translated, the rest is theirs."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        with translated_errors():
+            raise
 
 
 class Database:
@@ -87,15 +105,17 @@ class Database:
         self._url = url
 
     @classmethod
-    async def connect(cls, url: str, *, size: int = 10, name: str = "newsletter") -> Database:
-        """`name` is what pg_stat_activity shows. Statements end after 60 s, so that a hung server is noticed."""
-        with translated_errors():
+    async def connect(
+        cls, url: str, *, size: int = 10, name: str = "newsletter", answer_within: float = ANSWER_WITHIN
+    ) -> Database:
+        """`name` is what pg_stat_activity shows."""
+        with translated_errors(connecting=True):
             pool = await asyncpg.create_pool(
                 url,
                 min_size=0,
                 max_size=size,
                 timeout=5,
-                command_timeout=60,
+                command_timeout=answer_within,
                 init=_prepare_connection,
                 server_settings={"application_name": name, "timezone": "UTC"},
             )
@@ -105,15 +125,28 @@ class Database:
         """Waits for running statements, five seconds at most."""
         try:
             await asyncio.wait_for(self._pool.close(), CLOSE_WITHIN)
-        except (TimeoutError, *_GONE):
+        except _GONE:
             self._pool.terminate()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """All or nothing. Raises `DatabaseUnavailable` when there is no server to talk to."""
-        with translated_errors():
-            async with self._pool.acquire(timeout=5) as connection, connection.transaction():
-                yield connection
+        """All or nothing. Raises `DatabaseUnavailable` when there is no server to talk to.
+
+        What the body raises passes as it is: that a file or a relay is missing says nothing of PostgreSQL.
+        """
+        async with self._lent() as connection:
+            transaction = connection.transaction()
+            with translated_errors():
+                await transaction.start()
+            try:
+                with _translated_body():
+                    yield connection
+            except BaseException:
+                with contextlib.suppress(*_GONE, asyncpg.PostgresError):  # Without a connection there is nothing to undo.
+                    await transaction.rollback()
+                raise
+            with translated_errors():
+                await transaction.commit()
 
     async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
         async with self._one() as connection:
@@ -133,18 +166,34 @@ class Database:
 
     @asynccontextmanager
     async def _one(self) -> AsyncIterator[Connection]:
-        with translated_errors():
-            async with self._pool.acquire(timeout=5) as connection:
+        """For one statement."""
+        async with self._lent() as connection:
+            with translated_errors():
                 yield connection
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[asyncpg.Connection]:
+        with translated_errors(connecting=True):
+            connection = await self._pool.acquire(timeout=5)
+        try:
+            yield connection
+        except BaseException:
+            with contextlib.suppress(*_GONE, asyncpg.PostgresError):  # What went wrong before is what matters.
+                await self._pool.release(connection)
+            raise
+        with translated_errors():
+            await self._pool.release(connection)
 
     @asynccontextmanager
     async def single(self) -> AsyncIterator[Connection]:
         """One connection outside the pool and outside a transaction: for migrations, which bring their own."""
-        with translated_errors():
+        with translated_errors(connecting=True):
             connection = await asyncpg.connect(self._url, timeout=5, server_settings={"timezone": "UTC"})
-            try:
+        try:
+            with _translated_body():
                 yield connection
-            finally:
+        finally:
+            with contextlib.suppress(*_GONE, asyncpg.PostgresError):  # It ends either way.
                 await connection.close(timeout=5)
 
     async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
@@ -153,7 +202,7 @@ class Database:
         On a connection of its own, since a pooled one would be handed back. A notification is a hint that there may be work,
         never the only way to learn of it.
         """
-        with translated_errors():
+        with translated_errors(connecting=True):
             connection = await asyncpg.connect(self._url, timeout=5, server_settings={"application_name": "newsletter listen"})
             closed = asyncio.Event()
             connection.add_termination_listener(lambda _: closed.set())

@@ -1,7 +1,7 @@
 """The one tree of errors.
 
-A class says what went wrong in a sentence for the person who has to act on it, and whether trying again may help. It knows
-nothing of HTTP or exit codes: `web` and `cli` translate. Messages hold no mail address and no secret, since they are logged.
+A class says what went wrong in a sentence for the person who has to act on it. It knows nothing of HTTP or exit codes: `web`
+and `cli` translate. Messages hold no mail address and no secret, since they are logged.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 class NewsletterError(Exception):
     """Anything that we refuse or that fails in a way we foresaw. `str(error)` says what to do next."""
-
-    retry_helps = False
 
 
 class SettingsError(NewsletterError):
@@ -60,8 +58,6 @@ class ExpiredToken(InvalidToken):
 class TooMany(NewsletterError):
     """A limit against abuse was reached."""
 
-    retry_helps = True
-
     def __init__(self, message: str, *, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
@@ -69,22 +65,31 @@ class TooMany(NewsletterError):
 
 
 class DatabaseError(NewsletterError):
-    """PostgreSQL refused a statement. Holds its SQLSTATE and the constraint's name, never the row (which holds addresses)."""
+    """PostgreSQL refused a statement. Holds its SQLSTATE, never the row (which holds addresses)."""
 
-    def __init__(self, message: str, *, sqlstate: str | None = None, constraint: str | None = None) -> None:
+    def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
-        self.constraint = constraint
 
 
 class DatabaseUnavailable(DatabaseError, ConnectionError):
-    """PostgreSQL cannot be reached, is starting or is shutting down."""
+    """PostgreSQL cannot be reached, is starting or is shutting down: wait and go on."""
 
-    retry_helps = True
+
+class StatementTimeout(DatabaseUnavailable):
+    """PostgreSQL was reached, and did not finish a statement in its time.
+
+    Whoever must go on whatever happens waits and goes on, as for a server that is away. Whoever does one thing of many takes it
+    for a failure of that one: the next statement may well be answered.
+    """
 
 
 class SchemaMismatch(NewsletterError):
     """The database's schema and this program do not fit together; the message says which side has to move."""
+
+
+class SchemaBehind(SchemaMismatch):
+    """The database waits for `newsletter migrate`: time heals this where that is on its way."""
 
 
 class WrongSecret(NewsletterError):
@@ -97,5 +102,3 @@ class RelayError(NewsletterError):
 
 class RelayUnreachable(RelayError, ConnectionError):
     """No session could be had: nothing was handed over, no reader is to blame."""
-
-    retry_helps = True

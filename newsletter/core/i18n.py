@@ -14,7 +14,7 @@ from gettext import NullTranslations
 from pathlib import Path
 
 from babel import Locale, negotiate_locale
-from babel.dates import format_date, format_time
+from babel.dates import format_date, format_time, get_timezone_name
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
@@ -83,5 +83,11 @@ def long_time(moment: datetime, language: str) -> str:
     return translations(language).gettext("%(date)s at %(time)s (%(zone)s)") % {
         "date": long_date(moment, language),
         "time": clock,
-        "zone": moment.tzname(),
+        "zone": _zone_name(moment, language),
     }
+
+
+def _zone_name(moment: datetime, language: str) -> str:
+    """Such as CET, in German MEZ. English has the tz database's own names, as have languages that know no name for a zone."""
+    name = get_timezone_name(moment, "short", locale=language)
+    return (moment.tzname() or "") if language == SOURCE_LANGUAGE or name.startswith(("+", "-")) else name

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from newsletter.core.database import Connection
-from newsletter.core.errors import WrongSecret
+from newsletter.core.database import Connection, Database
+from newsletter.core.errors import Conflict, DatabaseError, WrongSecret
 from newsletter.core.queries import Queries
 
 _NONCE = 12
@@ -29,6 +29,9 @@ _SUBSCRIBER, _LIMIT = b"\x01", b"\x02"
 
 KNOWN_AFTER = timedelta(minutes=5)
 """After which all running processes have reloaded their keys (they do it each minute) and links may be made with a new one."""
+
+_CHECK_VIOLATION = "23514"
+_LOST = "The address key of this database is missing or was exchanged: restore table key from a backup of the same database."
 
 _sql = Queries("core")
 
@@ -44,6 +47,14 @@ class WrappedKey:
 
 @_sql.statement
 async def load_keys(db: Connection) -> list[WrappedKey]: ...
+
+
+@_sql.statement
+async def lock_keys(db: Connection) -> None: ...
+
+
+@_sql.statement
+async def knows_people(db: Connection) -> bool: ...
 
 
 @_sql.statement
@@ -105,22 +116,49 @@ def unwrap(wrapped: bytes, secret: str, purpose: str) -> bytes:
         ) from None
 
 
-async def open_keyring(db: Connection, secret: str, *, now: datetime) -> Keyring:
-    """The keys of this database; made here at the very first start. Raises `WrongSecret`."""
+async def open_keyring(db: Database, secret: str, *, now: datetime) -> Keyring:
+    """The keys of this database; made here at the very first start.
+
+    Raises `WrongSecret`, also when the address key is missing in a database that knows people: a new one would match nobody.
+    """
     kept = await load_keys(db)
-    opened = _opened(kept, secret)
-    # Each on its own: a first start that was cut short leaves one without the other.
-    missing = {"address", "token"} - {key.purpose for key in kept if key.current}
+    if _missing(kept):
+        async with db.transaction() as transaction:
+            kept = await _complete(transaction, secret, now)
+    return _keyring(kept, secret, now)
+
+
+async def _complete(db: Connection, secret: str, now: datetime) -> list[WrappedKey]:
+    """Each on its own: a first start that was cut short leaves one key without the other."""
+    kept = await _locked_keys(db, secret)
+    missing = _missing(kept)
+    if "address" in missing and await knows_people(db):
+        raise WrongSecret(_LOST)
     for purpose in sorted(missing):
-        await insert_key(db, purpose=purpose, wrapped=wrap(secrets.token_bytes(32), secret, purpose), now=now)
-    if missing:
-        kept = await load_keys(db)
-        opened = _opened(kept, secret)
-    return Keyring(
-        address_key=next(opened[key.key_id] for key in kept if key.purpose == "address"),
-        token_keys={key.key_id: opened[key.key_id] for key in kept if key.purpose == "token"},
-        current_token_key=_minting_key([key for key in kept if key.purpose == "token"], now),
-    )
+        await _add_key(db, secret, purpose, now)
+    return await load_keys(db)
+
+
+async def _locked_keys(db: Connection, secret: str) -> list[WrappedKey]:
+    """Nobody else changes keys until the transaction ends: of a change of secret and a new key at once, the new key would be
+    left under the old secret. Opened to see that the secret is still the one that they are under."""
+    await lock_keys(db)
+    kept = await load_keys(db)
+    _opened(kept, secret)
+    return kept
+
+
+def _missing(kept: Sequence[WrappedKey]) -> set[str]:
+    return {"address", "token"} - {key.purpose for key in kept if key.current}
+
+
+def _keyring(kept: Sequence[WrappedKey], secret: str, now: datetime) -> Keyring:
+    opened = _opened(kept, secret)
+    address_key = next((opened[key.key_id] for key in kept if key.purpose == "address"), None)
+    token_keys = [key for key in kept if key.purpose == "token"]
+    if address_key is None or not token_keys:
+        raise WrongSecret(_LOST)
+    return Keyring(address_key, {key.key_id: opened[key.key_id] for key in token_keys}, _minting_key(token_keys, now))
 
 
 def _minting_key(token_keys: Sequence[WrappedKey], now: datetime) -> int:
@@ -130,8 +168,13 @@ def _minting_key(token_keys: Sequence[WrappedKey], now: datetime) -> int:
 
 
 async def reload(keyring: Keyring, db: Connection, secret: str, *, now: datetime) -> None:
-    """Learn of token keys that were made since, in place."""
-    fresh = await open_keyring(db, secret, now=now)
+    """Learn of token keys that were made since, in place; makes none.
+
+    Raises `WrongSecret` when the address key is not the one that this process started with: its ids would be nobody's.
+    """
+    fresh = _keyring(await load_keys(db), secret, now)
+    if fresh.address_key != keyring.address_key:
+        raise WrongSecret(_LOST)
     keyring.token_keys, keyring.current_token_key = fresh.token_keys, fresh.current_token_key
 
 
@@ -140,9 +183,22 @@ def _opened(kept: Sequence[WrappedKey], secret: str) -> dict[int, bytes]:
 
 
 async def rotate_token_key(db: Connection, secret: str, *, now: datetime) -> None:
-    """New links are made with a fresh key; old ones go on working. In a transaction of the caller's."""
+    """New links are made with a fresh key; old ones go on working. In a transaction of the caller's.
+
+    Raises `WrongSecret`, and `Conflict` when all numbers that a token has room for are used up.
+    """
+    await _locked_keys(db, secret)
     await retire_token_keys(db, now=now)
-    await insert_key(db, purpose="token", wrapped=wrap(secrets.token_bytes(32), secret, "token"), now=now)
+    await _add_key(db, secret, "token", now)
+
+
+async def _add_key(db: Connection, secret: str, purpose: str, now: datetime) -> None:
+    try:
+        await insert_key(db, purpose=purpose, wrapped=wrap(secrets.token_bytes(32), secret, purpose), now=now)
+    except DatabaseError as error:
+        if error.sqlstate != _CHECK_VIOLATION:
+            raise
+        raise Conflict("A link has room for 255 numbers of keys, and they are used up: go on with the newest key.") from None
 
 
 async def change_secret(db: Connection, old: str, new: str) -> int:
@@ -150,7 +206,7 @@ async def change_secret(db: Connection, old: str, new: str) -> int:
 
     Raises `WrongSecret` when `old` does not open them.
     """
-    kept = await load_keys(db)
+    kept = await _locked_keys(db, old)
     opened = _opened(kept, old)
     for key in kept:
         await rewrap_key(db, key_id=key.key_id, wrapped=wrap(opened[key.key_id], new, key.purpose))
@@ -160,3 +216,11 @@ async def change_secret(db: Connection, old: str, new: str) -> int:
 def sha256(content: str) -> bytes:
     """The hash that texts are stored once by."""
     return hashlib.sha256(content.encode()).digest()
+
+
+async def hold_secret(db: Connection, secret: str) -> None:
+    """For whoever wraps something of its own, in the same transaction: until that ends, nobody changes the secret.
+
+    Raises `WrongSecret` when `secret` is not the one that the keys are under (any more).
+    """
+    await _locked_keys(db, secret)

@@ -28,6 +28,7 @@ _ADDRESS = re.compile(rf"{_LOCAL}(?:@|%(?:25)*40){_DOMAIN}")
 _TOKEN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{40,}(?![A-Za-z0-9_-])")
 _IPV4 = re.compile(r"(?<!\d)(?<!\d\.)(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}(?!\d)(?!\.\d)")
 _IPV6 = re.compile(r"(?<![0-9A-Fa-f:.])[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:]*(?![0-9A-Fa-f:])")
+_BEFORE_DETAILS = re.compile(r"[^\n<(]*")
 
 Logger = structlog.stdlib.BoundLogger
 
@@ -75,6 +76,13 @@ def _place_of_error(_logger: WrappedLogger, _method: str, event: EventDict) -> E
     return event
 
 
+def _asyncio_in_brief(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Of what asyncio says, what went wrong alone: behind it stand the texts of errors and the arguments of calls."""
+    if event.get("logger") == "asyncio":
+        event["event"] = _BEFORE_DETAILS.match(str(event["event"]))[0].rstrip()  # type: ignore[index]  # it matches nothing too
+    return event
+
+
 def _scrubbed(value: Any) -> Any:
     match value:
         case str():
@@ -104,6 +112,7 @@ def set_up_logs(level: str, *, process: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.contextvars.merge_contextvars,
         _place_of_error,
+        _asyncio_in_brief,
     ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

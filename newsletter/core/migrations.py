@@ -9,14 +9,14 @@ A migration is a file `sql/migrations/NNNN_what.sql`, applied once, in order, in
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from newsletter.core.database import Connection, Database, translated_errors
-from newsletter.core.errors import DatabaseError, DatabaseUnavailable, SchemaMismatch
+from newsletter.core.errors import DatabaseError, DatabaseUnavailable, SchemaBehind, SchemaMismatch
+from newsletter.core.keys import sha256
 from newsletter.core.queries import Queries
 from newsletter.core.resources import resource
 
@@ -77,7 +77,7 @@ class Migration:
 
     @property
     def checksum(self) -> bytes:
-        return hashlib.sha256(self.text.encode()).digest()
+        return sha256(self.text)
 
     @property
     def oldest_program(self) -> int:
@@ -96,7 +96,10 @@ def migrations(folder: Path | None = None) -> list[Migration]:
 
 
 async def migrate(db: Database, *, now: datetime, known: list[Migration] | None = None) -> list[Migration]:
-    """Apply what is missing; returns it. Raises `SchemaMismatch` where database and program have parted ways."""
+    """Apply what is missing; returns it.
+
+    Raises `SchemaMismatch` where database and program have parted ways, `DatabaseError` for a migration that fails.
+    """
     known = migrations() if known is None else known
     async with db.single() as connection:
         # Without a limit, since the other may take long; before the ledger, since two that create it at once fail.
@@ -144,10 +147,12 @@ async def _apply(connection: Connection, migration: Migration, now: datetime) ->
         which = f"Migration {migration.number:04} ({migration.name})"
         left = "Nothing of it was applied." if migration.in_transaction else "Part of it may have been applied."
         if error.sqlstate == _LOCK_NOT_AVAILABLE:
-            raise SchemaMismatch(
-                f"{which} could not lock its tables within 5 s. {left} Try again when no long transaction is running."
+            raise DatabaseError(
+                f"{which} could not lock its tables within {int(LOCK_TIMEOUT_MS) / 1000:g} s. {left} "
+                "Try again when no long transaction is running.",
+                sqlstate=error.sqlstate,
             ) from None
-        raise DatabaseError(f"{which} failed. {left} {error}", sqlstate=error.sqlstate, constraint=error.constraint) from None
+        raise DatabaseError(f"{which} failed. {left} {error}", sqlstate=error.sqlstate) from None
 
 
 def check_fit(state: SchemaState, known: list[Migration]) -> None:
@@ -167,7 +172,7 @@ async def check_schema(db: Connection) -> SchemaState:
     check_fit(state, known)
     ours = max(migration.number for migration in known)
     if state.version < ours:
-        raise SchemaMismatch(
+        raise SchemaBehind(
             f"The database has schema {state.version}, this program needs {ours}: run `newsletter migrate` first."
         )
     return state

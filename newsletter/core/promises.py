@@ -7,7 +7,7 @@ promise means adding one declaration.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from gettext import NullTranslations
 
@@ -21,6 +21,10 @@ class Kept:
     removed: int
     oldest: datetime | None = None
     """When the oldest of them fell due."""
+
+    def due_after(self, kept_for: timedelta) -> Kept:
+        """The same, of rows whose `oldest` says when it occurred and that were due so long after that."""
+        return replace(self, oldest=self.oldest + kept_for) if self.oldest else self
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import UUID
 
@@ -269,3 +269,45 @@ async def be_present(db: Connection, *, worker: str, until: datetime, now: datet
 
 @_sql.statement
 async def leave(db: Connection, *, worker: str) -> None: ...
+
+
+# Keys that mails are signed with.
+
+
+@dataclass(frozen=True, slots=True)
+class DkimKeyRow:
+    """`active_at`: since when mails are signed with it."""
+
+    sender_id: int
+    selector: str
+    domain: str
+    kind: str
+    wrapped: bytes = field(repr=False)
+    created_at: datetime
+    active_at: datetime | None
+
+
+@_sql.statement
+async def add_dkim_key(
+    db: Connection, *, sender_id: int, selector: str, domain: str, kind: str, wrapped: bytes, now: datetime
+) -> bool: ...
+
+
+@_sql.statement
+async def dkim_keys(db: Connection, *, sender_id: int | None) -> list[DkimKeyRow]: ...
+
+
+@_sql.statement
+async def retire_dkim_keys(db: Connection, *, sender_id: int, kind: str, selector: str) -> None: ...
+
+
+@_sql.statement
+async def activate_dkim_key(db: Connection, *, sender_id: int, selector: str, now: datetime) -> bool: ...
+
+
+@_sql.statement
+async def remove_dkim_key(db: Connection, *, sender_id: int, selector: str) -> bool: ...
+
+
+@_sql.statement
+async def rewrap_dkim_key(db: Connection, *, sender_id: int, selector: str, wrapped: bytes) -> None: ...

@@ -19,8 +19,15 @@ from newsletter.settings import DEVELOPMENT_CONFIG, load_settings
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65534), help="The mailbox takes the next one.")
+@click.option("--host", envvar="NEWSLETTER_HOST", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    envvar="NEWSLETTER_PORT",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(1, 65534),
+    help="The mailbox takes the next one.",
+)
 @click.option(
     "--data",
     default=None,

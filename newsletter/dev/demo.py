@@ -8,6 +8,7 @@ from newsletter.campaigns.service import NewCampaign
 from newsletter.subscribing.lists import ListText, NewList, NewSender, all_lists, create_list
 
 SLUG = "letter"
+_INDENT = " " * 14
 
 _ENGLISH = """\
 # The long tide
@@ -49,8 +50,8 @@ async def prepare_demo(house: House) -> list[str]:
         await house.campaigns.create(NewCampaign(SLUG, "The long tide", drafts), by="demo", now=now)
     token = await house.operators.first_credentials(now=now)
     if token is None:
-        return ["API token     shown at the first start; a new one: newsletter token create NAME"]
-    return [f"API token     {token}", "              (shown only now; keep it)"]
+        return ["API token     shown at the first start; for a new one:", f"{_INDENT}.venv/bin/newsletter token create NAME"]
+    return [f"API token     {token}", f"{_INDENT}(shown only now; keep it)"]
 
 
 def _demo_list() -> NewList:

@@ -143,15 +143,19 @@ class _Tree:
         addresses = self._addresses(box)
         self._write_config(addresses, database_url, box)
         lines = await self.prepare(addresses)
-        await self._start_children(addresses.config)
-        ready = asyncio.create_task(self._answers())
-        await asyncio.wait({ready, *self._ends}, return_when=asyncio.FIRST_COMPLETED)
-        if ready.done():
-            ready.result()
-            self._announce(addresses, lines, time.monotonic() - began)
-        else:
-            ready.cancel()
-            await asyncio.wait({ready})
+        try:
+            await self._start_children(addresses.config)
+            ready = asyncio.create_task(self._answers())
+            await asyncio.wait({ready, *self._ends}, return_when=asyncio.FIRST_COMPLETED)
+            if ready.done():
+                ready.result()
+                self._announce(addresses, lines, time.monotonic() - began)
+                lines = ()
+            else:
+                ready.cancel()
+                await asyncio.wait({ready})
+        finally:
+            self._say_all(lines)  # However the start ended: credentials are made once, and no later start shows them again.
         ended, _ = await asyncio.wait(self._ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ended:
             self._report(self._ends[end], end.result())
@@ -239,12 +243,15 @@ class _Tree:
         self.say(f"  Mailbox       {addresses.mailbox}")
         self.say(f"  API           {addresses.api}")
         self.say("")
-        for line in lines:
-            self.say(f"  {line}" if line else "")
+        self._say_all(lines)
         if lines:
             self.say("")
         self.say(f"  Ready in {seconds:.1f} s. Ctrl-C ends everything. Data and logs are in")
         self.say(f"  {self.data}")
+
+    def _say_all(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.say(f"  {line}" if line else "")
 
     def _report(self, name: str, code: int) -> None:
         how = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
@@ -329,7 +336,10 @@ def _error_of_binding(place: tuple[Any, ...]) -> OSError | None:
 def _why_not(host: str, port: int, why: str, error: OSError) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            return f"Port {port} of {host}{why} is in use: stop what listens there, or choose another with --port."
+            return (
+                f"Port {port} of {host}{why} is in use: stop what listens there, or choose another with --port "
+                "(make run PORT=…)."
+            )
         case errno.EACCES:
             return f"Port {port} of {host}{why} may be opened by root alone: choose one from 1024 up with --port."
         case errno.EADDRNOTAVAIL:

@@ -3,12 +3,14 @@ was missed is caught up by the next, because what is due stays due."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from newsletter.core.clock import Clock
 from newsletter.core.database import Database
-from newsletter.core.errors import DatabaseUnavailable
+from newsletter.core.errors import Conflict, DatabaseError, DatabaseUnavailable, StatementTimeout
 from newsletter.core.logs import get_logger
 from newsletter.jobs import store
 from newsletter.privacy.service import Retention
@@ -21,14 +23,17 @@ RETRY_AFTER = timedelta(minutes=1)
 
 log = get_logger(__name__)
 
+Renew = Callable[[], Awaitable[None]]
+"""Called now and then by a job that takes long: the lease begins anew. Raises `Conflict` when another worker has the job."""
+
 
 @dataclass(frozen=True)
 class Job:
-    """Something to do every so often. `run` returns how many rows it removed or changed."""
+    """Something to do every so often. `run` is told when it began and returns how many rows it removed or changed."""
 
     name: str
     every: timedelta
-    run: Callable[[datetime], Awaitable[int]]
+    run: Callable[[datetime, Renew], Awaitable[int]]
 
 
 def retention_jobs(retention: Retention) -> list[Job]:
@@ -37,8 +42,8 @@ def retention_jobs(retention: Retention) -> list[Job]:
     def job(index: int) -> Job:
         promise = retention.promises[index]
 
-        async def run(now: datetime) -> int:
-            return (await retention.keep(promise, now=now)).removed
+        async def run(now: datetime, renew: Renew) -> int:
+            return (await retention.keep(promise, now=now, before_each=renew)).removed
 
         return Job(f"keep:{promise.name}", promise.every, run)
 
@@ -46,32 +51,59 @@ def retention_jobs(retention: Retention) -> list[Job]:
 
 
 class Schedule:
-    """Runs what is due, when ticked."""
+    """Runs what is due, when ticked. Asks the clock itself, since a job may take longer than a lease."""
 
-    def __init__(self, db: Database, jobs: Sequence[Job], *, worker: str) -> None:
+    def __init__(self, db: Database, clock: Clock, jobs: Sequence[Job], *, worker: str) -> None:
         self._db = db
+        self._clock = clock
         self._jobs = jobs
         self._worker = worker
+        self._stopping = False
 
-    async def run_due(self, now: datetime) -> list[str]:
+    def stop(self) -> None:
+        """Begin no other job; the one at work is finished."""
+        self._stopping = True
+
+    async def run_due(self) -> list[str]:
         """Run every job that is due and that nobody else runs; returns their names."""
-        return [job.name for job in self._jobs if await self._run_if_due(job, now)]
+        return [job.name for job in self._jobs if not self._stopping and await self._run_if_due(job)]
 
-    async def _run_if_due(self, job: Job, now: datetime) -> bool:
+    async def _run_if_due(self, job: Job) -> bool:
+        now = self._clock.now()
         await store.add_job(self._db, name=job.name, now=now)
         epoch = await store.claim_job(self._db, name=job.name, worker=self._worker, now=now, lease_until=now + LEASE)
         if epoch is None:
             return False
-        problem: str | None = None
         try:
-            changed = await job.run(now)
-        except DatabaseUnavailable:
+            changed = await job.run(now, self._renewal(job, epoch))
+        except asyncio.CancelledError:
+            await self._hand_back(job, epoch, "stopped")
             raise
         except Exception as error:
+            if isinstance(error, DatabaseUnavailable) and not isinstance(error, StatementTimeout):
+                await self._hand_back(job, epoch, type(error).__name__)
+                raise  # What is due after it cannot be done either.
             log.exception("job_failed", job=job.name)
-            next_run_at, problem = now + RETRY_AFTER, type(error).__name__
+            await self._finish(job, epoch, self._clock.now() + RETRY_AFTER, type(error).__name__)
         else:
             log.info("job_done", job=job.name, changed=changed)
-            next_run_at = now + job.every
-        await store.finish_job(self._db, name=job.name, epoch=epoch, now=now, next_run_at=next_run_at, error=problem)
+            await self._finish(job, epoch, now + job.every, None)
         return True
+
+    def _renewal(self, job: Job, epoch: int) -> Renew:
+        async def renew() -> None:
+            if not await store.renew_job(self._db, name=job.name, epoch=epoch, lease_until=self._clock.now() + LEASE):
+                raise Conflict("Another worker runs this job by now.")
+
+        return renew
+
+    async def _hand_back(self, job: Job, epoch: int, why: str) -> None:
+        """So that nobody has to wait for the lease to end; where the database cannot be told, they do."""
+        try:
+            await self._finish(job, epoch, self._clock.now() + RETRY_AFTER, why)
+        except DatabaseError as error:
+            log.warning("job_not_handed_back", job=job.name, reason=str(error))
+
+    async def _finish(self, job: Job, epoch: int, next_run_at: datetime, error: str | None) -> None:
+        now = self._clock.now()
+        await store.finish_job(self._db, name=job.name, epoch=epoch, now=now, next_run_at=next_run_at, error=error)

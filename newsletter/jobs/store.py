@@ -29,6 +29,10 @@ async def claim_job(db: Connection, *, name: str, worker: str, now: datetime, le
 
 
 @_sql.statement
+async def renew_job(db: Connection, *, name: str, epoch: int, lease_until: datetime) -> bool: ...
+
+
+@_sql.statement
 async def finish_job(
     db: Connection, *, name: str, epoch: int, now: datetime, next_run_at: datetime, error: str | None
 ) -> None: ...

@@ -57,6 +57,7 @@ class Worker:
         self._sending = sending
         self._stopping = asyncio.Event()
         self._hints: dict[str, asyncio.Event] = {}
+        self._ticking: asyncio.Task[None] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then finishes what has begun, for ten seconds at most, and begins nothing more."""
@@ -77,16 +78,19 @@ class Worker:
             await stop.wait()
         finally:
             self._stop()
-            scheduler.shutdown(wait=False)
-            _, late = await asyncio.wait(loops, timeout=DRAIN)
+            scheduler.pause()  # Shutting it down would cut off the tick that is at work.
+            begun = [*loops, self._ticking] if self._ticking else loops
+            _, late = await asyncio.wait(begun, timeout=DRAIN)
             for task in (*late, *beside):
                 task.cancel()
-            await asyncio.gather(*loops, *beside, return_exceptions=True)
+            await asyncio.gather(*begun, *beside, return_exceptions=True)
+            scheduler.shutdown(wait=False)
             await asyncio.gather(self._sending.close(), self._outbox.close(), return_exceptions=True)
             log.info("worker_stopped", worker=self._name, drained=not late)
 
     def _stop(self) -> None:
         self._stopping.set()
+        self._schedule.stop()
         self._sending.stop()
         self._wake("")
 
@@ -107,8 +111,11 @@ class Worker:
             await asyncio.sleep(PRESENT_EVERY)
 
     async def _tick(self) -> None:
-        with contextlib.suppress(DatabaseUnavailable):
-            await self._schedule.run_due(self._clock.now())
+        self._ticking = asyncio.current_task()
+        try:
+            await self._schedule.run_due()
+        except DatabaseUnavailable as error:
+            log.warning("database_unavailable", loop="schedule", reason=str(error))
 
     async def _loop(self, name: str, step: Callable[[], Awaitable[bool]]) -> None:
         hint = self._hints[name] = asyncio.Event()

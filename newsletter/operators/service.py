@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -41,8 +42,8 @@ class Caller:
             raise Forbidden(f"This token may not do that: it needs the scope {scope}.")
 
 
-COMMAND_LINE = Caller("command line", frozenset(Scope))
-"""Whoever can read the settings may do everything."""
+COMMAND_LINE = "command line"
+"""Who is said to have done what was done there: whoever can read the settings may do everything."""
 
 
 class Operators:
@@ -51,10 +52,10 @@ class Operators:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def create(self, name: str, role: str, *, now: datetime, by: str = COMMAND_LINE.operator) -> int:
+    async def create(self, name: str, role: str, *, now: datetime, by: str = COMMAND_LINE) -> int:
         """Raises `InvalidInput`, and `Conflict` when the name is taken."""
-        if not 1 <= len(name.strip()) <= LONGEST_NAME or role not in ROLES:
-            raise InvalidInput("An operator needs a name of 1 to 100 characters and a role: owner, editor or viewer.")
+        if not _is_name(name) or role not in ROLES:
+            raise InvalidInput(f"An operator needs {_NAME}, and a role: owner, editor or viewer.")
         async with self._db.transaction() as db:
             operator_id = await store.add_operator(db, name=name.strip(), role=role, now=now)
             if operator_id is None:
@@ -70,7 +71,7 @@ class Operators:
         *,
         valid_for: timedelta,
         now: datetime,
-        by: str = COMMAND_LINE.operator,
+        by: str = COMMAND_LINE,
     ) -> str:
         """A fresh API token. It is returned here and nowhere else: only its hash is stored.
 
@@ -78,8 +79,8 @@ class Operators:
         """
         if not scopes or not set(scopes) <= set(Scope):
             raise InvalidInput(f"A token needs scopes out of {', '.join(Scope)}.", field="scopes")
-        if not 1 <= len(name.strip()) <= LONGEST_NAME:
-            raise InvalidInput("A token needs a name of 1 to 100 characters.", field="name")
+        if not _is_name(name):
+            raise InvalidInput(f"A token needs {_NAME}.", field="name")
         if valid_for <= timedelta(0):
             raise InvalidInput("A token has to be valid for some time.", field="days")
         async with self._db.transaction() as db:
@@ -110,11 +111,13 @@ class Operators:
             return None
         async with self._db.transaction() as db:
             # Of two processes that start at once, the second waits here until the first has its token.
-            await store.add_operator(db, name="owner", role="owner", now=now)
+            operator_id = await store.add_operator(db, name="owner", role="owner", now=now)
             if await store.count_tokens(db):
                 return None
-            year = timedelta(days=365)
-            return await self._add_token(db, "owner", "first token", list(Scope), valid_for=year, now=now, by="first start")
+            by, year = "first start", timedelta(days=365)
+            if operator_id is not None:
+                await audit(db, by, "operator.create", f"operator {operator_id}", now)
+            return await self._add_token(db, "owner", "first token", list(Scope), valid_for=year, now=now, by=by)
 
     async def caller(self, token: str, *, now: datetime) -> Caller | None:
         """Who an API token belongs to; None when it is not valid (any more), whatever else it is."""
@@ -126,12 +129,21 @@ class Operators:
     async def tokens(self) -> list[store.TokenRow]:
         return await store.list_tokens(self._db)
 
-    async def revoke_token(self, token_id: int, *, now: datetime, by: str = COMMAND_LINE.operator) -> None:
+    async def revoke_token(self, token_id: int, *, now: datetime, by: str = COMMAND_LINE) -> None:
         """Useless at once. Raises `NotFound`."""
         async with self._db.transaction() as db:
-            if not await store.revoke_token(db, token_id=token_id, now=now):
+            if token_id >= 2**31 or not await store.revoke_token(db, token_id=token_id, now=now):
                 raise NotFound("There is no such token, or it was revoked before.")
             await audit(db, by, "token.revoke", f"token {token_id}", now)
+
+
+_NAME = f"a name of 1 to {LONGEST_NAME} characters that can be seen"
+
+
+def _is_name(text: str) -> bool:
+    """Names are shown on terminals, where a control character is a command."""
+    unseen = any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") for character in text)
+    return 1 <= len(text.strip()) <= LONGEST_NAME and not unseen
 
 
 async def audit(db: Connection, by: str, action: str, target: str, now: datetime) -> None:

@@ -15,7 +15,6 @@ _sql = Queries("operators")
 
 @dataclass(frozen=True)
 class OpenToken:
-    token_id: int
     operator: str
     scopes: list[str]
 

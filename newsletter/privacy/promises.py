@@ -19,6 +19,7 @@ def promises(*, log_days: int) -> list[Promise]:
         }
 
     async def keep(db: Connection, now: datetime, size: int) -> Kept:
-        return await store.expire_runs(db, before=now - timedelta(days=log_days), size=size)
+        kept_for = timedelta(days=log_days)
+        return (await store.expire_runs(db, before=now - kept_for, size=size)).due_after(kept_for)
 
     return [Promise("retention-runs", runs, timedelta(hours=1), timedelta(days=1), keep)]

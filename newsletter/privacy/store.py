@@ -14,6 +14,8 @@ _sql = Queries("privacy")
 
 @dataclass(frozen=True)
 class Run:
+    """All batches of one run together."""
+
     promise: str
     started_at: datetime
     finished_at: datetime
@@ -22,7 +24,7 @@ class Run:
 
 
 @_sql.statement
-async def record_run(
+async def record_batch(
     db: Connection,
     *,
     promise: str,

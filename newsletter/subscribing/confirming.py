@@ -28,6 +28,8 @@ class Confirmable:
     language: str
     already: bool
     """It was confirmed before, by this link."""
+    confirmed: bool
+    """Something that it is about is confirmed, by whichever link: refusing ends that."""
 
 
 class Confirming:
@@ -57,14 +59,15 @@ class Confirming:
             view = await self._view(db, rows)
             if view.already or person is None:
                 return view
-            await self._confirm_rows(db, link, rows, origin, view.language, now)
             await store.clear_mail_hits(db, code=self._keyring.limit_code(parse_address(person.address).folded))
+            await self._confirm_rows(db, link, rows, origin, view.language, now)
         return view
 
     async def _confirm_rows(
         self, db: Connection, link: ConfirmToken, rows: Sequence[Asked], origin: Origin, language: str, now: datetime
     ) -> None:
         who = link.subscriber_id
+        await store.take_name(db, subscriber_id=who, confirmation_id=link.confirmation_id)
         confirmed = await store.confirm_pending(
             db, subscriber_id=who, list_ids=[row.list_id for row in rows if row.state == State.PENDING], now=now
         )
@@ -86,7 +89,7 @@ class Confirming:
     async def refuse(self, token: str, origin: Origin, *, now: datetime) -> Confirmable:
         """ "I did not ask for this": the request goes at once, and new ones are refused for 30 days. Raises like `look`.
 
-        Where the link to confirm was used already (by somebody else, then), the subscription it made ends too.
+        Where what it asks about is confirmed already, by this link or another, that subscription ends too.
         """
         link = self._links.read_confirm(token)
         async with self._db.transaction() as db:
@@ -102,18 +105,23 @@ class Confirming:
             await store.drop_refused(db, subscriber_id=who, list_ids=list_ids)
             await store.drop_confirmations(db, subscriber_id=who, list_ids=list_ids)
             await store.leave(db, subscriber_id=who, now=now)
-            await erasure.count(db, list_ids, now=now, refused=1)
             await erasure.forget_unconfirmed(db, [who])
+            await erasure.count(db, list_ids, now=now, refused=1)
         return view
 
     async def _rows(self, db: Connection, link: ConfirmToken, now: datetime) -> list[Asked]:
-        rows = await store.confirmation(db, subscriber_id=link.subscriber_id, confirmation_id=link.confirmation_id)
-        alive = [row for row in rows if row.used_at is not None or row.expires_at > now]
-        if not alive or all(row.state is None for row in alive):
+        """Used links have the same time as others: who finds the mail in a year must not end a subscription by it."""
+        rows = await store.confirmation(db, subscriber_id=link.subscriber_id, confirmation_id=link.confirmation_id, now=now)
+        if all(row.state is None for row in rows):
             raise ExpiredToken("This link has lapsed.")
-        return alive
+        return rows
 
     async def _view(self, db: Connection, rows: Sequence[Asked]) -> Confirmable:
         lists = await lists_by_id(db, [row.list_id for row in rows])
         language = next(row.language for row in rows if row.language)
-        return Confirmable(lists, language, already=all(row.used_at is not None for row in rows))
+        return Confirmable(
+            lists,
+            language,
+            already=all(row.used_at is not None for row in rows),
+            confirmed=any(row.state == State.CONFIRMED for row in rows),
+        )

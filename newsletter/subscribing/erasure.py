@@ -19,8 +19,36 @@ from newsletter.subscribing import store
 async def erase(db: Connection, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
     """People who had confirmed something. The caller holds the lock on each of them."""
     await consent.remember_erased(db, subscriber_ids, now=now)
-    await count(db, await store.lists_of(db, subscriber_ids=subscriber_ids), now=now, erased=1)
+    list_ids = await store.lists_of(db, subscriber_ids=subscriber_ids)
     await _sweep(db, subscriber_ids)
+    await count(db, list_ids, now=now, erased=1)
+
+
+async def end_life(db: Connection, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
+    """The same for people whose time is over, some of whom were signed up anew meanwhile: by themselves, or by a stranger.
+
+    Such a request neither keeps here what belongs to the old life nor ends with it: it goes on as that of somebody new.
+    """
+    await consent.remember_erased(db, subscriber_ids, now=now)
+    list_ids = await store.lists_of(db, subscriber_ids=subscriber_ids)
+    anew = await store.begin_anew(db, subscriber_ids=subscriber_ids, now=now)
+    mails = await store.queued_mails(db, subscriber_ids=anew, now=now)
+    await delivery.forget_subscribers(db, subscriber_ids=anew)
+    for mail in mails:
+        await delivery.queue_mail(
+            db,
+            kind="confirm",
+            subscriber_id=mail.subscriber_id,
+            about=mail.about,
+            list_ids=mail.list_ids,
+            language=mail.language,
+            message_id=mail.message_id,
+            created_at=mail.created_at,
+            expires_at=mail.expires_at,
+            now=now,
+        )
+    await _sweep(db, list(set(subscriber_ids) - set(anew)))
+    await count(db, list_ids, now=now, erased=1)
 
 
 async def forget_unconfirmed(db: Connection, subscriber_ids: Sequence[UUID]) -> None:
@@ -46,7 +74,10 @@ async def count(
     unsubscribed: int = 0,
     erased: int = 0,
 ) -> None:
-    """Add to the day's depersonalised counts: so much for each mention of a list."""
+    """Add to the day's depersonalised counts: so much for each mention of a list.
+
+    Call it last: whoever else changes something about these lists today waits from here to the end of the transaction.
+    """
     if list_ids:
         await store.count_day(
             db,

@@ -15,7 +15,7 @@ from newsletter.consent.rules import Event
 from newsletter.consent.service import Ledger, Origin
 from newsletter.core.addresses import Address, check_deliverable, parse_address
 from newsletter.core.database import Connection, Database
-from newsletter.core.errors import DatabaseUnavailable, InvalidInput, TooMany
+from newsletter.core.errors import DatabaseUnavailable, InvalidInput, StatementTimeout, TooMany
 from newsletter.core.i18n import N_
 from newsletter.core.keys import Keyring
 from newsletter.core.logs import get_logger, network_of
@@ -27,12 +27,12 @@ from newsletter.subscribing.mails import consent_wording, pattern
 from newsletter.subscribing.rules import (
     HITS_KEPT,
     LONGEST_NAME,
-    REQUEST_LIVES,
     Ask,
     SayAlready,
     State,
     StaySilent,
     decide,
+    request_lives,
 )
 from newsletter.subscribing.store import Request
 
@@ -87,7 +87,7 @@ class Joining:
         if not form.lists:
             raise InvalidInput(N_("Please choose at least one letter."), field="list")
         if len(form.lists) > MOST_LISTS:
-            raise InvalidInput(N_("These are too many lists at once. Please choose 50 at most."), field="list")
+            raise InvalidInput(N_("These are too many letters at once. Please choose 50 at most."), field="list")
         lists = await open_lists(self._db, form.lists)
         if len({each.sender.sender_id for each in lists}) > 1:
             raise InvalidInput(
@@ -113,7 +113,7 @@ class Joining:
                 agent=form.origin.agent[:300],
                 network_code=code,
                 now=now,
-                expires_at=now + min(REQUEST_LIVES, self._config.confirm_within),
+                expires_at=now + request_lives(self._config.confirm_within),
                 hit_expires_at=now + HITS_KEPT,
             )
         return lists
@@ -145,7 +145,8 @@ class Joining:
                     await self._process(connection, request, now)
         except Exception as error:
             # Whatever is wrong with one request must not hold up those behind it.
-            if request is None or isinstance(error, DatabaseUnavailable):
+            away = isinstance(error, DatabaseUnavailable) and not isinstance(error, StatementTimeout)
+            if request is None or away:
                 raise
             log.exception("signup_request_failed", request_id=request.request_id)
             await store.postpone_request(self._db, request_id=request.request_id, not_before=now + RETRY_REQUEST_AFTER)
@@ -180,20 +181,32 @@ class Joining:
     ) -> None:
         confirmation_id = uuid4()
         times = {"requested_at": request.received_at, "expires_at": request.received_at + self._config.confirm_within}
+        lists = await lists_by_id(db, list_ids)
         await store.add_subscriber(
             db,
             subscriber_id=subscriber_id,
             address=address.typed,
             domain=address.domain,
-            name=request.name,
             language=request.language,
             now=now,
         )
-        await store.put_pending(db, subscriber_id=subscriber_id, list_ids=list_ids, language=request.language, **times)
-        await store.add_confirmation(
-            db, subscriber_id=subscriber_id, confirmation_id=confirmation_id, list_ids=list_ids, **times
+        await store.put_pending(
+            db,
+            subscriber_id=subscriber_id,
+            list_ids=[each.list_id for each in lists],
+            languages=[each.language(request.language) for each in lists],
+            **times,
         )
-        words = pattern("confirm", await lists_by_id(db, list_ids), request.language, privacy_url=self._config.privacy_url)
+        await store.add_confirmation(
+            db,
+            subscriber_id=subscriber_id,
+            confirmation_id=confirmation_id,
+            list_ids=list_ids,
+            name=request.name,
+            language=request.language,
+            **times,
+        )
+        words = pattern("confirm", lists, request.language, privacy_url=self._config.privacy_url)
         await self._ledger.record(
             db,
             Event.ASKED,
@@ -206,8 +219,8 @@ class Joining:
             mail_hash=await consent.keep_wording(db, "mail", request.language, words, now=now),
             confirmation_id=confirmation_id,
         )
-        await erasure.count(db, list_ids, now=now, asked=1)
         await self._queue(db, "confirm", subscriber_id, confirmation_id, list_ids, request, now)
+        await erasure.count(db, list_ids, now=now, asked=1)
 
     async def _queue(
         self,

@@ -19,6 +19,10 @@ from newsletter.subscribing.rules import UNDO_WITHIN, State, Via
 from newsletter.subscribing.store import Person, Subscription
 
 
+class TooLate(ExpiredToken):
+    """A button of the page after unsubscribing, whose hour is over or which was used."""
+
+
 @dataclass(frozen=True)
 class Unsubscribed:
     """What is so after an unsubscribe."""
@@ -87,8 +91,8 @@ class Leaving:
             campaign_id=link.campaign_id,
         )
         await consent.withdraw(db, who, [list_id], now=now)
-        await erasure.count(db, [list_id], now=now, unsubscribed=int(ended), refused=int(not ended))
         await erasure.forget_unconfirmed(db, [who])
+        await erasure.count(db, [list_id], now=now, unsubscribed=int(ended), refused=int(not ended))
 
     async def _after(
         self, db: Connection, mailing_list: MailingList, link: UnsubscribeToken | UndoToken, now: datetime
@@ -107,7 +111,7 @@ class Leaving:
         return self._links.undo_token(link.subscriber_id, this.list_id, this.undo_id)
 
     async def undo(self, token: str, origin: Origin, *, now: datetime) -> MailingList:
-        """Keep the subscription after all: within the hour, once. Raises `ExpiredToken` afterwards."""
+        """Keep the subscription after all: within the hour, once. Raises `TooLate` afterwards."""
         link = self._links.read_undo(token)
         async with self._db.transaction() as db:
             mailing_list = await list_by_id(db, link.list_id)
@@ -116,7 +120,9 @@ class Leaving:
                 db, subscriber_id=link.subscriber_id, list_id=link.list_id, undo_id=link.undo_id, now=now
             )
             if person is None or not undone:
-                raise ExpiredToken("This can be taken back within one hour, and once.")
+                raise TooLate(
+                    N_("Unsubscribing can be taken back once, within one hour. To get the letter again, please sign up again.")
+                )
             await store.stay(db, subscriber_id=link.subscriber_id)
             await self._ledger.record(
                 db, Event.RESUBSCRIBED, link.subscriber_id, [link.list_id], origin, language=person.language, now=now
@@ -127,7 +133,7 @@ class Leaving:
     async def erase_now(self, token: str, *, now: datetime) -> MailingList:
         """Delete everything about the person; gone when this returns.
 
-        Raises `ExpiredToken` when the hour after unsubscribing is over or it was taken back, `Conflict` when the person
+        Raises `TooLate` when the hour after unsubscribing is over or it was taken back, `Conflict` when the person
         still gets something from us, since this link speaks of one list alone.
         """
         link = self._links.read_undo(token)
@@ -137,9 +143,14 @@ class Leaving:
             rows = await store.subscriptions_of(db, subscriber_id=link.subscriber_id)
             this = next((row for row in rows if row.list_id == link.list_id and row.undo_id == link.undo_id), None)
             if this is None or self._undo_token(link, this, now) is None:
-                raise ExpiredToken("This button works for one hour after unsubscribing.")
+                raise TooLate(
+                    N_(
+                        "It works for one hour after unsubscribing. If you did not take that back, your address is deleted by "
+                        "itself, on the date that the page said."
+                    )
+                )
             if any(row.state == State.CONFIRMED for row in rows):
                 raise Conflict(N_("There is another subscription for this address: please unsubscribe from it first."))
-            await erasure.erase(db, [link.subscriber_id], now=now)
             await store.drop_requests(db, subscriber_ids=[link.subscriber_id])
+            await erasure.erase(db, [link.subscriber_id], now=now)
             return mailing_list

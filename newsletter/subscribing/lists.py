@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from newsletter.core.addresses import parse_address
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, DatabaseError, InvalidInput, NotFound
 from newsletter.core.i18n import languages
+from newsletter.core.urls import is_page
 from newsletter.delivery.message import check_header_text
 from newsletter.subscribing import store
 from newsletter.subscribing.store import ListRow
@@ -21,7 +22,12 @@ from newsletter.subscribing.store import ListRow
 _time_zones = functools.cache(available_timezones)
 """Remembered, since the standard library walks the file system for them each time: 40 ms."""
 
-_SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+SLUG = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+"""A list's short name, as a pattern: what stands in addresses."""
+
+_UNIQUE_VIOLATION = "23505"
+_TAKES_NONE = "There is no such list, or it takes no sign-ups."
+_WHOLE = "a whole address, in ASCII and without a user name, such as"
 
 
 @dataclass(frozen=True)
@@ -98,8 +104,9 @@ async def all_lists(db: Connection) -> list[MailingList]:
 
 
 async def lists_by_id(db: Connection, list_ids: Sequence[int]) -> list[MailingList]:
-    """In the order of their ids; those that do not exist are left out."""
-    return [_list_from(row) for row in await store.lists(db, slugs=None, list_ids=list_ids)]
+    """In the order given; those that do not exist are left out."""
+    found = {row.list_id: _list_from(row) for row in await store.lists(db, slugs=None, list_ids=list_ids)}
+    return [found[list_id] for list_id in list_ids if list_id in found]
 
 
 async def list_by_id(db: Connection, list_id: int) -> MailingList:
@@ -108,21 +115,32 @@ async def list_by_id(db: Connection, list_id: int) -> MailingList:
     raise NotFound("There is no such list.")
 
 
+def is_slug(text: str) -> bool:
+    return re.fullmatch(SLUG, text) is not None
+
+
 async def list_by_slug(db: Connection, slug: str) -> MailingList:
     """Raises `NotFound`."""
-    if _SLUG.match(slug):
+    if is_slug(slug):
         for row in await store.lists(db, slugs=[slug], list_ids=None):
             return _list_from(row)
     raise NotFound(f'There is no list "{slug[:64]}".')
 
 
 async def open_lists(db: Connection, slugs: Sequence[str] | None = None) -> list[MailingList]:
-    """Public lists that take sign-ups: all, or those named. Raises `NotFound` when one of the named does not."""
+    """Public lists that take sign-ups: all, or those named, in that order: the first of them is the one that speaks.
+
+    Raises `NotFound` when one of the named takes none.
+    """
+    if slugs is not None and not all(map(is_slug, slugs)):  # What else there is may not even be text to PostgreSQL.
+        raise NotFound(_TAKES_NONE)
     rows = await store.lists(db, slugs=None if slugs is None else list(slugs), list_ids=None)
-    found = [each for each in map(_list_from, rows) if each.public and not each.closed]
-    if slugs is not None and {each.slug for each in found} != set(slugs):
-        raise NotFound("There is no such list, or it takes no sign-ups.")
-    return found
+    found = {each.slug: each for each in map(_list_from, rows) if each.public and not each.closed}
+    if slugs is None:
+        return list(found.values())
+    if not found.keys() >= set(slugs):
+        raise NotFound(_TAKES_NONE)
+    return [found[slug] for slug in dict.fromkeys(slugs)]
 
 
 @dataclass(frozen=True)
@@ -154,7 +172,10 @@ async def create_list(db: Database, new: NewList, sender: NewSender | str, *, ba
     `base_host` goes into the List-Id (RFC 2919), which never changes afterwards. Raises `InvalidInput`, `Conflict`, `NotFound`.
     """
     _check_list(new)
+    taken = f'A list "{new.slug}" exists already: choose another short name.'
     async with db.transaction() as connection:
+        if await store.lists(connection, slugs=[new.slug], list_ids=None):  # Before its sender, who exists then as well.
+            raise Conflict(taken)
         sender_id = await _sender(connection, sender, now)
         try:
             list_id = await store.add_list(
@@ -169,8 +190,8 @@ async def create_list(db: Database, new: NewList, sender: NewSender | str, *, ba
                 now=now,
             )
         except DatabaseError as error:
-            if error.sqlstate == "23505":
-                raise Conflict(f'A list "{new.slug}" exists already: choose another short name.') from None
+            if error.sqlstate == _UNIQUE_VIOLATION:
+                raise Conflict(taken) from None
             raise
         for language, text in new.texts.items():
             await store.put_list_text(
@@ -191,22 +212,29 @@ async def _sender(db: Connection, sender: NewSender | str, now: datetime) -> int
         raise InvalidInput("A sender needs a name and a postal address: every mail has to say who sends it.", field="sender")
     if len(name) > 100 or len(postal_address) > 300:
         raise InvalidInput("A sender's name has 100 characters at most, the postal address 300.", field="sender")
-    if sender.legal_notice and not _is_page(sender.legal_notice):
-        raise InvalidInput("A legal notice must be a whole address such as https://example.org/imprint.", field="legal notice")
-    return await store.add_sender(
-        db,
-        name=name,
-        from_address=parse_address(sender.from_address).typed,
-        reply_to=parse_address(sender.reply_to).typed if sender.reply_to else None,
-        postal_address=postal_address,
-        contact=parse_address(sender.contact).typed,
-        legal_notice=sender.legal_notice or None,
-        now=now,
-    )
+    if sender.legal_notice and not is_page(sender.legal_notice):
+        raise InvalidInput(f"A legal notice must be {_WHOLE} https://example.org/imprint.", field="legal notice")
+    try:
+        return await store.add_sender(
+            db,
+            name=name,
+            from_address=parse_address(sender.from_address).typed,
+            reply_to=parse_address(sender.reply_to).typed if sender.reply_to else None,
+            postal_address=_printable(postal_address, field="postal address"),
+            contact=parse_address(sender.contact).typed,
+            legal_notice=sender.legal_notice or None,
+            now=now,
+        )
+    except DatabaseError as error:
+        if error.sqlstate == _UNIQUE_VIOLATION:
+            raise Conflict(
+                f'There is a sender "{name}" already: give its name alone to use it, or choose another name.'
+            ) from None
+        raise
 
 
 def _check_list(new: NewList) -> None:
-    if not _SLUG.fullmatch(new.slug):
+    if not is_slug(new.slug):
         raise InvalidInput("The short name may have lower-case letters, digits and hyphens, 63 at most.", field="slug")
     if not new.texts:
         raise InvalidInput("A list needs a name in one language at least.", field="name")
@@ -217,18 +245,17 @@ def _check_list(new: NewList) -> None:
     for text in new.texts.values():
         if not check_header_text(text.name, field="name").strip() or len(text.name) > 100:
             raise InvalidInput("A list's name has 1 to 100 characters.", field="name")
-        if len(text.description) > 500:
+        if len(_printable(text.description, field="description")) > 500:
             raise InvalidInput("A list's description has 500 characters at most.", field="description")
-    if not all(map(_is_page, new.return_urls)):
-        raise InvalidInput("A page to return to must be a whole address such as https://example.org/thanks.", field="return")
+    if not all(map(is_page, new.return_urls)):
+        raise InvalidInput(f"A page to return to must be {_WHOLE} https://example.org/thanks.", field="return")
 
 
-def _is_page(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+def _printable(text: str, *, field: str) -> str:
+    """Raises `InvalidInput` for what a terminal, a page or a mail would not show as it stands."""
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise InvalidInput(f"The {field} may not hold control characters: leave them out.", field=field)
+    return text
 
 
 async def sizes(db: Connection) -> dict[int, dict[str, int]]:

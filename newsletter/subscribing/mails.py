@@ -16,10 +16,12 @@ from uuid import UUID
 
 import jinja2
 
+from newsletter.consent.rules import REFUSED_FOR
 from newsletter.core.database import Connection
 from newsletter.core.i18n import long_time, translations
 from newsletter.core.resources import resource
-from newsletter.delivery.message import DateHeader, Header, Mailbox, MailboxHeader, TextHeader, TokenHeader, UrlHeader, compose
+from newsletter.delivery.headers import DateHeader, Header, Mailbox, MailboxHeader, TextHeader, TokenHeader, UrlHeader
+from newsletter.delivery.message import compose
 from newsletter.delivery.session import Mail
 from newsletter.delivery.store import QueuedMail
 from newsletter.subscribing import store
@@ -47,9 +49,10 @@ def pattern(kind: str, lists: Sequence[MailingList], language: str, *, privacy_u
         gettext=words.gettext,
         ngettext=words.ngettext,
         lists=", ".join(names),
-        quoted_lists=", ".join(f'"{name}"' for name in names),
+        quoted_lists=", ".join(words.gettext("“%(name)s”") % {"name": name} for name in names),
         sender=lists[0].sender,
         privacy_url=privacy_url,
+        refused_days=REFUSED_FOR.days,
     )
 
 
@@ -98,7 +101,8 @@ class SubscriptionMails:
         if not rows:
             return None
         # What a confirmation asks about stands in its link and its evidence; the other speaks of what is so now.
-        lists = await lists_by_id(db, queued.list_ids if queued.kind == "confirm" else [row.list_id for row in rows])
+        so = {row.list_id for row in rows}
+        lists = await lists_by_id(db, [each for each in queued.list_ids if queued.kind == "confirm" or each in so])
         return self._mail(queued, rows[0].address, queued.subscriber_id, lists, now)
 
     def _mail(self, queued: QueuedMail, address: str, subscriber_id: UUID, lists: Sequence[MailingList], now: datetime) -> Mail:
@@ -120,7 +124,9 @@ class SubscriptionMails:
         headers.append(TokenHeader("Auto-Submitted", "auto-generated"))
         if len(ways_out) == 1:  # The header has room for one.
             headers += unsubscribe_headers(ways_out[0])
-        composed = compose(headers, text=_wrapped(body), html=_html(subject, body), boundary=queued.message_id.hex)
+        composed = compose(
+            headers, text=_wrapped(body), html=_html(subject, body, queued.language), boundary=queued.message_id.hex
+        )
         return Mail(sender.from_address, address, composed.data, composed.needs_smtputf8)
 
 
@@ -139,11 +145,11 @@ def _wrapped(body: str) -> str:
     )
 
 
-def _html(subject: str, body: str) -> str:
+def _html(subject: str, body: str, language: str) -> str:
     """The bare twin: the same words, links alive, nothing else."""
     paragraphs = "\n".join(f"<p>{_linked(paragraph)}</p>" for paragraph in body.strip().split("\n\n"))
     return (
-        '<!doctype html>\n<html><head><meta charset="utf-8">'
+        f'<!doctype html>\n<html lang="{language.replace("_", "-")}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f"<title>{html.escape(subject)}</title></head>\n"

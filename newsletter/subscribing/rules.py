@@ -12,10 +12,7 @@ UNDO_WITHIN = timedelta(hours=1)
 """How long an unsubscribe can be taken back, once."""
 
 REQUEST_LIVES = timedelta(hours=24)
-"""How long a sign-up request waits for a worker before it is forgotten."""
-
-ERASE_AT_THE_LATEST = timedelta(days=28)
-"""After the last unsubscribe, whatever else is pending: the longest that always lies within a month."""
+"""How long a sign-up request waits for a worker before it is forgotten, at most."""
 
 HITS_KEPT = timedelta(days=30)
 """How long the counters against abuse remember."""
@@ -43,7 +40,6 @@ class Via(StrEnum):
 
     LINK = "link"
     ONE_CLICK = "one-click"
-    OPERATOR = "operator"
 
 
 @dataclass(frozen=True)
@@ -68,6 +64,11 @@ class StaySilent:
 
 
 Decision = Ask | SayAlready | StaySilent
+
+
+def request_lives(confirm_within: timedelta) -> timedelta:
+    """No longer than the link lives that would come of it: its time counts from the request."""
+    return min(REQUEST_LIVES, confirm_within)
 
 
 def decide(

@@ -76,7 +76,6 @@ class Subscription:
     requested_at: datetime
     expires_at: datetime | None
     confirmed_at: datetime | None
-    unsubscribed_at: datetime | None
     undo_id: UUID | None
     undo_until: datetime | None
 
@@ -103,6 +102,19 @@ class Lapsed:
 class Left:
     subscriber_id: UUID
     left_at: datetime
+
+
+@dataclass(frozen=True)
+class QueuedConfirmation:
+    """A mail in the outbox, as it was put there."""
+
+    subscriber_id: UUID
+    about: UUID
+    list_ids: list[int]
+    language: str
+    message_id: UUID
+    created_at: datetime
+    expires_at: datetime
 
 
 @dataclass(frozen=True)
@@ -233,7 +245,7 @@ async def subscriptions_of(db: Connection, *, subscriber_id: UUID) -> list[Subsc
 
 @_sql.statement
 async def add_subscriber(
-    db: Connection, *, subscriber_id: UUID, address: str, domain: str, name: str, language: str, now: datetime
+    db: Connection, *, subscriber_id: UUID, address: str, domain: str, language: str, now: datetime
 ) -> None: ...
 
 
@@ -243,7 +255,7 @@ async def put_pending(
     *,
     subscriber_id: UUID,
     list_ids: Sequence[int],
-    language: str,
+    languages: Sequence[str],
     requested_at: datetime,
     expires_at: datetime,
 ) -> None: ...
@@ -256,13 +268,23 @@ async def add_confirmation(
     subscriber_id: UUID,
     confirmation_id: UUID,
     list_ids: Sequence[int],
+    name: str,
+    language: str,
     requested_at: datetime,
     expires_at: datetime,
 ) -> None: ...
 
 
 @_sql.statement
-async def confirmation(db: Connection, *, subscriber_id: UUID, confirmation_id: UUID) -> list[Asked]: ...
+async def confirmation(db: Connection, *, subscriber_id: UUID, confirmation_id: UUID, now: datetime) -> list[Asked]: ...
+
+
+@_sql.statement
+async def expire_confirmations(db: Connection, *, now: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def take_name(db: Connection, *, subscriber_id: UUID, confirmation_id: UUID) -> None: ...
 
 
 @_sql.statement
@@ -334,15 +356,19 @@ async def without_subscription(db: Connection, *, subscriber_ids: Sequence[UUID]
 
 
 @_sql.statement
-async def due_left(
-    db: Connection, *, left_before: datetime, at_the_latest: datetime, now: datetime, size: int
-) -> list[Left]: ...
+async def due_left(db: Connection, *, left_before: datetime, size: int) -> list[UUID]: ...
 
 
 @_sql.statement
-async def still_left(
-    db: Connection, *, subscriber_ids: Sequence[UUID], left_before: datetime, at_the_latest: datetime, now: datetime
-) -> list[UUID]: ...
+async def still_left(db: Connection, *, subscriber_ids: Sequence[UUID], left_before: datetime) -> list[Left]: ...
+
+
+@_sql.statement
+async def queued_mails(db: Connection, *, subscriber_ids: Sequence[UUID], now: datetime) -> list[QueuedConfirmation]: ...
+
+
+@_sql.statement
+async def begin_anew(db: Connection, *, subscriber_ids: Sequence[UUID], now: datetime) -> list[UUID]: ...
 
 
 @_sql.statement

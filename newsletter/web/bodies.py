@@ -7,6 +7,7 @@ length, and RFC 8058 senders spell their content types in more ways than a stric
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from email.message import Message
 from typing import TypeVar
@@ -21,6 +22,8 @@ from newsletter.core.i18n import N_
 
 LARGEST = 64 * 1024
 """Octets that a public page takes."""
+LARGEST_FOR_PROGRAMS = 1024 * 1024
+"""Octets of a body that the API takes; the application's own limit, while public pages read less."""
 SLOWEST = 30
 """Seconds in which a body has to be here."""
 
@@ -34,6 +37,14 @@ Model = TypeVar("Model", bound=BaseModel)
 
 class Malformed(InvalidInput):
     """What was sent cannot even be read, as opposed to being read and found wanting."""
+
+
+class DoesNotFit(InvalidInput):
+    """It was read, and has not the shape that is wanted here; `reason` says why in the words of a schema, for programmers."""
+
+    def __init__(self, message: str, *, field: str, reason: str) -> None:
+        super().__init__(message, field=field)
+        self.reason = reason
 
 
 class Unsupported(InvalidInput):
@@ -87,22 +98,46 @@ async def read_fields(request: web.Request) -> MultiDict[str]:
     return _parsed(request, await read_body(request)) or MultiDict()
 
 
-async def read_json(request: web.Request, model: type[Model]) -> Model:
-    """A JSON object of that shape. Raises `Malformed`, with the field that is wrong."""
-    body = await read_body(request)
+async def read_json(request: web.Request, model: type[Model], largest: int = LARGEST) -> Model:
+    """A JSON object of that shape.
+
+    Raises `Unsupported` for another Content-Type, `Malformed` for what is no JSON object of text, and `DoesNotFit` for one that
+    has not that shape, with the field that is wrong (`contents.0.format`).
+    """
+    if media_type(request) != JSON:
+        raise Unsupported(N_("This Content-Type is not read here. Please send JSON as application/json."))
     try:
-        return model.model_validate_json(body)
+        given = json.loads((await read_body(request, largest)).decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise Malformed(N_("This is not JSON. Please send one JSON object in UTF-8.")) from None
+    if not isinstance(given, dict):
+        raise Malformed(N_("This is JSON, but no object. Please send one JSON object."))
+    if not _is_text(given):
+        raise Malformed(N_("It holds a character that no text has (U+0000, or half of a pair). Please leave it out."))
+    try:
+        return model.model_validate(given)
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    field = str(problem["loc"][0])[:100] if problem["loc"] else None
-    match problem["type"]:
-        case "json_invalid":
-            raise Malformed(N_("This is not JSON. Please send one JSON object in UTF-8."))
-        case "extra_forbidden":
-            raise Malformed(N_("There is no such field. Please leave it out."), field=field)
-        case _ if field is None:
-            raise Malformed(N_("This is JSON, but no object. Please send one JSON object."))
-    raise Malformed(N_("This field is missing or of the wrong type. Please correct it."), field=field)
+    field = ".".join(str(part) for part in problem["loc"])[:100]
+    sentence = N_("This field is missing or of the wrong type. Please correct it.")
+    if problem["type"] == "extra_forbidden":
+        sentence = N_("There is no such field. Please leave it out.")
+    raise DoesNotFit(sentence, field=field, reason=problem["msg"])
+
+
+def _is_text(given: object) -> bool:
+    """Whether PostgreSQL can hold every string in it: no NUL, no lone surrogate. Without recursion: a body may nest deeply."""
+    waiting = [given]
+    while waiting:
+        match waiting.pop():
+            case str() as text:
+                if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+                    return False
+            case dict() as members:
+                waiting += [*members.keys(), *members.values()]
+            case list() as members:
+                waiting += members
+    return True
 
 
 def _parsed(request: web.Request, body: bytes) -> MultiDict[str] | None:
@@ -125,10 +160,10 @@ def _parsed(request: web.Request, body: bytes) -> MultiDict[str] | None:
 
 def _multipart(body: bytes, kind: Message) -> MultiDict[str] | None:
     """RFC 7578, without nesting, since a parser that nests can be made to nest for ever."""
-    boundary = kind.get_boundary()
+    boundary = _boundary(kind)
     if not boundary:
         return None
-    _, *parts = re.split(rb"(?:\A|\r?\n)--" + re.escape(boundary.encode()), body, maxsplit=_MOST_FIELDS)
+    _, *parts = re.split(rb"(?:\A|\r?\n)--" + re.escape(boundary), body, maxsplit=_MOST_FIELDS)
     if not parts or not parts[-1].startswith(b"--"):
         return None
     fields = MultiDict[str]()
@@ -140,6 +175,17 @@ def _multipart(body: bytes, kind: Message) -> MultiDict[str] | None:
     return fields
 
 
+_UNREADABLE = (UnicodeError, LookupError, ValueError)
+"""What Python's reader of parameters raises on those that name an encoding of their own (RFC 2231) which is none."""
+
+
+def _boundary(kind: Message) -> bytes:
+    try:
+        return (kind.get_boundary() or "").encode("ascii")
+    except _UNREADABLE:
+        return b""
+
+
 def _field_name(head: bytes) -> str | None:
     """From a part's Content-Disposition; None for an uploaded file."""
     for line in head.splitlines():
@@ -147,13 +193,19 @@ def _field_name(head: bytes) -> str | None:
         if key.strip().lower() == b"content-disposition":
             said = Message()
             said["Content-Disposition"] = value.decode("ascii", "replace").strip()
-            name = said.get_param("name", header="Content-Disposition")
-            is_file = said.get_param("filename", header="Content-Disposition") is not None
+            try:
+                name = said.get_param("name", header="Content-Disposition")
+                is_file = said.get_param("filename", header="Content-Disposition") is not None
+            except _UNREADABLE:
+                return None
             return name if isinstance(name, str) and not is_file else None
     return None
 
 
 def _charset(kind: Message) -> str:
     """UTF-8, unless the form says that it comes from a Latin page; browsers mean windows-1252 by that (WHATWG Encoding)."""
-    charset = kind.get_param("charset")
+    try:
+        charset = kind.get_param("charset")
+    except _UNREADABLE:
+        return "utf-8"
     return "cp1252" if isinstance(charset, str) and charset.strip().lower() in _LATIN else "utf-8"

@@ -9,12 +9,9 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from newsletter.core.logs import get_logger, network_of
-from newsletter.web.bodies import LARGEST, check_length
+from newsletter.web.bodies import LARGEST, LARGEST_FOR_PROGRAMS, check_length
 from newsletter.web.context import LEADS_TO, OPEN_TO, client_address, services, set_moment
-from newsletter.web.problems import answer, problem_of
-
-LARGEST_FOR_PROGRAMS = 1024 * 1024
-"""Octets of a body that the API takes; the application's own limit, while public pages read less."""
+from newsletter.web.problems import answer, is_api, problem_of
 
 _QUIET = ("/healthz", "/readyz")
 _POLICY = (
@@ -66,7 +63,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPRedirection as redirect:
         return web.Response(status=redirect.status, headers={"Location": redirect.headers["Location"]})
     except Exception as error:
-        problem = problem_of(error)
+        problem = problem_of(request, error)
         if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
             log.warning("request_put_off", route=route_of(request), reason=str(error))
         elif problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -77,7 +74,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 @web.middleware
 async def limit_bodies(request: web.Request, handler: Handler) -> web.StreamResponse:
     """By the length announced, on whichever route; what comes in chunks is counted while it is read."""
-    check_length(request, LARGEST_FOR_PROGRAMS if request.path.startswith("/api/") else LARGEST)
+    check_length(request, LARGEST_FOR_PROGRAMS if is_api(request) else LARGEST)
     return await handler(request)
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from newsletter.core import errors
 from newsletter.core.i18n import N_, translations
+from newsletter.subscribing.leaving import TooLate
 from newsletter.web.api.requests import Unauthorized
 from newsletter.web.bodies import JSON, Malformed, Unsupported, media_type
 from newsletter.web.context import services
@@ -46,12 +47,13 @@ class _Kind:
     sentence: str | None = None
 
 
-_NO_SUCH_PAGE = N_("There is nothing at this address. Please check it, or start from the list of letters.")
-_LINK = N_("This link does not work, or no longer")
+_NO_SUCH_PAGE = N_("There is nothing at this address. Please check it, or begin with all letters.")
+_LINK = N_("This link no longer works")
 _LINK_SENTENCE = N_("It has lapsed, was used up, or lost a part on its way: if you copied it, please copy all of it.")
 _SOON = N_("Please try again in a minute")
 _AWAY = N_("Our database cannot be reached at the moment. Please do the same again then; doing it twice does no harm.")
 _KINDS = (
+    _Kind(TooLate, 410, "too_late", N_("This button no longer works")),
     _Kind(errors.ExpiredToken, 410, "invalid_link", _LINK, _LINK_SENTENCE),
     _Kind(errors.InvalidToken, 404, "invalid_link", _LINK, _LINK_SENTENCE),
     _Kind(errors.NotFound, 404, "not_found", N_("There is no such page")),
@@ -85,12 +87,17 @@ _BY_STATUS: Mapping[int, tuple[str, str, str]] = {
     408: ("timeout", N_("This took too long"), N_("What you sent did not arrive in time. Please send it again.")),
     413: ("too_large", N_("This is too much at once"), N_("More was sent than is taken here. Please send less.")),
 }
+_TO_PROGRAMS: Mapping[int, str] = {
+    404: "There is nothing at this address: those of the API begin with /api/v1/campaigns.",
+    405: "This address does not take that method: the header Allow says which it takes.",
+}
+"""What the API says instead, where the sentence above speaks of pages. Its others fit programs as well."""
 
 
-def problem_of(error: Exception) -> Problem:
+def problem_of(request: web.Request, error: Exception) -> Problem:
     """How an error is answered. What we did not foresee is a 500 that says nothing about itself."""
     if isinstance(error, web.HTTPException):
-        return _from_http(error)
+        return _from_http(error, _TO_PROGRAMS.get(error.status) if is_api(request) else None)
     kind = next((kind for kind in _KINDS if isinstance(error, kind.error)), _UNFORESEEN)
     return Problem(
         kind.status,
@@ -111,20 +118,25 @@ def _headers(error: Exception, status: int) -> Mapping[str, str]:
     return {"Retry-After": str(RETRY_AFTER)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
 
 
-def _from_http(error: web.HTTPException) -> Problem:
+def _from_http(error: web.HTTPException, sentence: str | None) -> Problem:
     """aiohttp's own. Its headers, such as Allow, belong to the answer; its text is for programmers."""
     kept = {name: value for name, value in error.headers.items() if name.lower() not in ("content-type", "content-length")}
     phrase = HTTPStatus(error.status).phrase
-    code, heading, sentence = _BY_STATUS.get(
+    code, heading, usual = _BY_STATUS.get(
         error.status, (phrase.lower().replace(" ", "_"), N_("This did not work"), N_("Please go back and try again."))
     )
-    return Problem(error.status, code, heading, sentence, kept)
+    return Problem(error.status, code, heading, sentence or usual, kept)
+
+
+def is_api(request: web.Request) -> bool:
+    """Whether a program of an operator asks, which is spoken to in English, and not a visitor."""
+    return request.path.startswith("/api/")
 
 
 def wants_json(request: web.Request) -> bool:
     """Programs get JSON: on the API, and wherever they sent it or asked for it and not for a page."""
     accepted = request.headers.get("Accept", "").lower()
-    return request.path.startswith("/api/") or media_type(request) == JSON or (JSON in accepted and "text/html" not in accepted)
+    return is_api(request) or media_type(request) == JSON or (JSON in accepted and "text/html" not in accepted)
 
 
 def answer(request: web.Request, problem: Problem) -> web.Response:
@@ -135,8 +147,7 @@ def answer(request: web.Request, problem: Problem) -> web.Response:
 
 
 def _as_json(request: web.Request, problem: Problem) -> web.Response:
-    is_api = request.path.startswith("/api/")
-    sentence = problem.sentence if is_api else translations(language_of(request)).gettext(problem.sentence)
+    sentence = problem.sentence if is_api(request) else translations(language_of(request)).gettext(problem.sentence)
     told = {"code": problem.code, "message": sentence, "field": problem.field, "line": problem.line}
     return web.json_response({"error": {key: value for key, value in told.items() if value is not None}}, status=problem.status)
 
@@ -154,5 +165,6 @@ def _as_page(request: web.Request, problem: Problem) -> web.Response:
         sentence=words.gettext(sentence),
         is_link=problem.code == "invalid_link",
         is_lost=problem.code == "not_found",
+        is_late=problem.code == "too_late",
         confirm_hours=services(request).confirm_hours,
     )

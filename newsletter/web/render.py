@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 import jinja2
 from aiohttp import web
 
+from newsletter.consent.rules import LEFT_FOR, REFUSED_FOR
 from newsletter.core.i18n import choose_language, language_name, languages, translations
 from newsletter.core.resources import resource
 from newsletter.subscribing.lists import Sender
@@ -71,6 +72,7 @@ def _environment(language: str) -> jinja2.Environment:
     )
     environment.policies["ext.i18n.trimmed"] = True
     environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    environment.globals |= {"refused_days": REFUSED_FOR.days, "left_years": LEFT_FOR.days // 365}
     environment.filters["tag"] = lambda code: code.replace("_", "-")
     environment.filters["mailto"] = lambda address: quote(address, safe="@")
     return environment

@@ -10,7 +10,8 @@ from aiohttp import web
 from newsletter.core.errors import SettingsError
 from newsletter.core.logs import get_logger
 from newsletter.web import api, public, static
-from newsletter.web.middleware import LARGEST_FOR_PROGRAMS, MIDDLEWARES, secure
+from newsletter.web.bodies import LARGEST_FOR_PROGRAMS
+from newsletter.web.middleware import MIDDLEWARES, secure
 from newsletter.web.services import SERVICES, Services
 
 FINISH_WITHIN = 5.0

@@ -6,9 +6,17 @@ select clock_timestamp();
 -- All keys, still wrapped.
 select key_id, purpose, wrapped, created_at, retired_at is null as current from key order by key_id;
 
+-- name: lock_keys
+-- Changes of keys follow one another; readers do not wait.
+lock table key in share row exclusive mode;
+
+-- name: knows_people
+-- Whether there are ids that an address key was used for.
+select exists (select from subscriber) or exists (select from suppression) or exists (select from withdrawal);
+
 -- name: insert_key
--- A fresh key. The unique indexes see to it that two processes starting at once agree on one.
-insert into key (purpose, wrapped, created_at) values (:purpose, :wrapped, :now) on conflict do nothing;
+-- A fresh key, under `lock_keys`.
+insert into key (purpose, wrapped, created_at) values (:purpose, :wrapped, :now);
 
 -- name: retire_token_keys
 -- From now on they open what they made and make nothing new.

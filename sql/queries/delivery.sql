@@ -382,3 +382,33 @@ from worker where seen_until >= :now and name <> :worker;
 -- name: leave
 -- An orderly end.
 delete from worker where name = :worker;
+
+-- Keys that mails are signed with (DKIM), wrapped.
+
+-- name: add_dkim_key
+-- Signs nothing yet. No row when the sender has that selector already.
+insert into dkim_key (sender_id, selector, domain, kind, wrapped, created_at)
+values (:sender_id, :selector, :domain, :kind, :wrapped, :now)
+on conflict (sender_id, selector) do nothing
+returning true;
+
+-- name: dkim_keys
+-- A sender's keys, still wrapped, RSA first; of all senders for null.
+select sender_id, selector, domain, kind, wrapped, created_at, active_at
+from dkim_key where sender_id = coalesce(:sender_id, sender_id)
+order by sender_id, kind desc, created_at, selector;
+
+-- name: retire_dkim_keys
+-- Before another key of the kind takes over: a mail has one signature of each.
+update dkim_key set active_at = null where sender_id = :sender_id and kind = :kind and selector <> :selector;
+
+-- name: activate_dkim_key
+-- From now on mails are signed with it; one that is active already stays so.
+update dkim_key set active_at = coalesce(active_at, :now) where sender_id = :sender_id and selector = :selector returning true;
+
+-- name: remove_dkim_key
+delete from dkim_key where sender_id = :sender_id and selector = :selector returning true;
+
+-- name: rewrap_dkim_key
+-- The same key under another secret.
+update dkim_key set wrapped = :wrapped where sender_id = :sender_id and selector = :selector;

@@ -5,10 +5,14 @@
 insert into job (name, next_run_at) values (:name, :now) on conflict do nothing;
 
 -- name: claim_job
--- True for exactly one of those who ask, as long as its lease lasts.
+-- The epoch that the run is guarded by, for exactly one of those who ask, as long as its lease lasts; no row for the others.
 update job set lease_until = :lease_until, leased_by = :worker, epoch = epoch + 1, last_started = :now
 where name = :name and next_run_at <= :now and (lease_until is null or lease_until < :now)
 returning epoch;
+
+-- name: renew_job
+-- A run that takes long is still at work. No row when the lease ran out and another worker has it.
+update job set lease_until = :lease_until where name = :name and epoch = :epoch and lease_until is not null returning true;
 
 -- name: finish_job
 -- Guarded by the epoch: a worker whose lease ran out does not move the next run.

@@ -17,7 +17,7 @@ returning token_id;
 
 -- name: open_token
 -- Whose it is and what it may, while it is valid.
-select t.token_id, o.name as operator, t.scopes
+select o.name as operator, t.scopes
 from api_token t join operator o using (operator_id)
 where t.digest = :digest and t.expires_at > :now and t.revoked_at is null and o.disabled_at is null;
 

@@ -1,14 +1,16 @@
 -- Promises at work: the record of what was deleted.
 
--- name: record_run
--- Rule, when, how many, how old the oldest was. No personal data.
+-- name: record_batch
+-- Rule, when, how many, when the oldest fell due. No personal data. The batches of one run have its start in common.
 insert into retention_run (promise, started_at, finished_at, removed, oldest_due)
 values (:promise, :started_at, :finished_at, :removed, :oldest_due);
 
 -- name: latest_runs
--- The last run of each promise.
-select distinct on (promise) promise, started_at, finished_at, removed, oldest_due
-from retention_run order by promise, started_at desc;
+-- The last run of each promise that removed something.
+select promise, started_at, max(finished_at) as finished_at, sum(removed)::bigint as removed, min(oldest_due) as oldest_due
+from retention_run r
+where started_at = (select max(started_at) from retention_run latest where latest.promise = r.promise)
+group by promise, started_at;
 
 -- name: expire_runs
 with due as (select run_id from retention_run where started_at <= :before order by started_at limit :size),

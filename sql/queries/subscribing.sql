@@ -19,10 +19,10 @@ on conflict (list_id, language) do update set name = excluded.name, description 
 
 -- name: find_sender
 -- By its name, for the command line.
-select sender_id from sender where name = :name order by sender_id limit 1;
+select sender_id from sender where name = :name;
 
 -- name: lists
--- All lists with their sender and texts; there are few of them. Closed ones only when asked for.
+-- All lists with their sender and texts, or those that are named; there are few of them. Closed and private ones too.
 select l.list_id, l.slug, l.visibility, l.languages, l.time_zone, l.list_id_header, l.return_urls, l.closed_at is not null as closed,
        s.sender_id, s.name as sender_name, s.from_address, s.reply_to, s.postal_address, s.contact, s.legal_notice,
        array(select t.language from list_text t where t.list_id = l.list_id order by t.language) as text_languages,
@@ -63,7 +63,7 @@ returning request_id, address, name, language, list_ids, form, wording_hash, hos
 
 -- name: postpone_request
 -- Something went wrong with it: others first.
-update signup_request set attempts = attempts + 1, not_before = :not_before where request_id = :request_id;
+update signup_request set not_before = :not_before where request_id = :request_id;
 
 -- name: expire_requests
 -- Never decided on in time, because no worker ran.
@@ -109,38 +109,52 @@ select subscriber_id from subscriber where subscriber_id = any(:subscriber_ids::
 
 -- name: subscriptions_of
 -- All of one person's.
-select list_id, state, language, requested_at, expires_at, confirmed_at, unsubscribed_at, undo_id, undo_until
+select list_id, state, language, requested_at, expires_at, confirmed_at, undo_id, undo_until
 from subscription where subscriber_id = :subscriber_id;
 
 -- name: add_subscriber
--- The address stays as it was first typed. Name and language are those of the latest request until something is confirmed.
-insert into subscriber as p (subscriber_id, address, domain, name, language, created_at)
-values (:subscriber_id, :address, :domain, :name, :language, :now)
-on conflict (subscriber_id) do update set name = excluded.name, language = excluded.language
-where not exists (
-  select from subscription s where s.subscriber_id = p.subscriber_id and s.confirmed_at is not null
-);
+-- The address stays as it was first typed. What else was typed is the person's once it is confirmed.
+insert into subscriber (subscriber_id, address, domain, language, created_at)
+values (:subscriber_id, :address, :domain, :language, :now) on conflict do nothing;
 
 -- name: put_pending
--- Asked for (again). Never touches what is confirmed.
+-- Asked for (again), each list in a language that it has. Never touches what is confirmed.
 insert into subscription as s (subscriber_id, list_id, state, language, requested_at, expires_at)
-select :subscriber_id, list_id, 'pending', :language, :requested_at, :expires_at from unnest(:list_ids::integer[]) as asked(list_id)
+select :subscriber_id, list_id, 'pending', language, :requested_at, :expires_at
+from unnest(:list_ids::integer[], :languages::text[]) as asked(list_id, language)
 on conflict (subscriber_id, list_id) do update
 set state = 'pending', language = excluded.language, requested_at = excluded.requested_at, expires_at = excluded.expires_at,
     undo_id = null, undo_until = null
 where s.state <> 'confirmed';
 
 -- name: add_confirmation
--- What one mail asks about.
-insert into confirmation (subscriber_id, confirmation_id, list_id, requested_at, expires_at)
-select :subscriber_id, :confirmation_id, list_id, :requested_at, :expires_at from unnest(:list_ids::integer[]) as asked(list_id);
+-- What one mail asks about, in which language, and under which name.
+insert into confirmation (subscriber_id, confirmation_id, list_id, name, language, requested_at, expires_at)
+select :subscriber_id, :confirmation_id, list_id, :name, :language, :requested_at, :expires_at
+from unnest(:list_ids::integer[]) as asked(list_id);
 
 -- name: confirmation
--- What the mail asked about, and where each of it stands.
-select c.list_id, c.requested_at, c.expires_at, c.used_at, s.state, s.language
+-- What the mail asked about, and where each of it stands; nothing from the second on that its time is over, job or no job.
+select c.list_id, c.requested_at, c.expires_at, c.used_at, s.state, coalesce(c.language, s.language) as language
 from confirmation c left join subscription s using (subscriber_id, list_id)
-where c.subscriber_id = :subscriber_id and c.confirmation_id = :confirmation_id
+where c.subscriber_id = :subscriber_id and c.confirmation_id = :confirmation_id and c.expires_at > :now
 order by c.list_id;
+
+-- name: expire_confirmations
+-- Links whose time is over, used or not.
+with due as (select subscriber_id, confirmation_id, list_id from confirmation
+             where expires_at <= :now order by expires_at limit :size),
+     gone as (delete from confirmation c using due
+              where (c.subscriber_id, c.confirmation_id, c.list_id) = (due.subscriber_id, due.confirmation_id, due.list_id)
+              returning c.expires_at)
+select count(*)::integer as removed, min(expires_at) as oldest from gone;
+
+-- name: take_name
+-- Name and language are those of the request that makes somebody a reader. While anything is confirmed, no other changes them.
+update subscriber p set name = coalesce(c.name, p.name), language = coalesce(c.language, p.language)
+from confirmation c
+where p.subscriber_id = :subscriber_id and c.subscriber_id = p.subscriber_id and c.confirmation_id = :confirmation_id
+  and not exists (select from subscription s where s.subscriber_id = p.subscriber_id and s.state = 'confirmed');
 
 -- name: confirm_pending
 -- The guard on state and time is the promise: to the second, whatever ran before.
@@ -225,9 +239,6 @@ with due as (
 ), gone as (
   delete from subscription s using due
   where (s.subscriber_id, s.list_id) = (due.subscriber_id, due.list_id) and s.unsubscribed_at is null
-), links as (
-  delete from confirmation
-  where subscriber_id = any(:subscriber_ids::uuid[]) and used_at is null and expires_at <= :now
 )
 select list_id, expires_at from due;
 
@@ -238,20 +249,48 @@ where p.subscriber_id = any(:subscriber_ids::uuid[])
   and not exists (select from subscription s where s.subscriber_id = p.subscriber_id);
 
 -- name: due_left
--- People whose last confirmed subscription ended long enough ago. A request that is pending puts it off, but not past the
--- longest time that the promise allows.
-select subscriber_id, left_at from subscriber p
-where left_at <= :left_before
-  and (left_at <= :at_the_latest or not exists (
-    select from subscription s where s.subscriber_id = p.subscriber_id and s.state = 'pending' and s.expires_at > :now))
-order by left_at limit :size;
+-- People whose last confirmed subscription ended long enough ago. A request that is pending does not put it off: anybody can
+-- make one.
+select subscriber_id from subscriber where left_at <= :left_before order by left_at limit :size;
 
 -- name: still_left
--- After the lock: has nobody come back meanwhile, or asked to?
-select subscriber_id from subscriber p
-where subscriber_id = any(:subscriber_ids::uuid[]) and left_at <= :left_before
-  and (left_at <= :at_the_latest or not exists (
-    select from subscription s where s.subscriber_id = p.subscriber_id and s.state = 'pending' and s.expires_at > :now));
+-- After the lock: has nobody come back meanwhile?
+select subscriber_id, left_at from subscriber where subscriber_id = any(:subscriber_ids::uuid[]) and left_at <= :left_before;
+
+-- name: queued_mails
+-- Confirmation mails of these people that have not been handed over yet.
+select subscriber_id, about, list_ids, language, message_id, created_at, expires_at from outbox
+where subscriber_id = any(:subscriber_ids::uuid[]) and kind = 'confirm' and state = 'queued' and expires_at > :now;
+
+-- name: begin_anew
+-- Of these people, whose time is over, the ones who have asked anew: the request stays as that of somebody new, and all that
+-- came before it goes. Gives them.
+with asking as (
+  select subscriber_id, min(requested_at) as requested_at from subscription
+  where subscriber_id = any(:subscriber_ids::uuid[]) and state = 'pending' and expires_at > :now
+  group by subscriber_id
+), ended as (
+  delete from subscription s using asking
+  where s.subscriber_id = asking.subscriber_id and not (s.state = 'pending' and s.expires_at > :now)
+), asked as (
+  update subscription s set confirmed_at = null, unsubscribed_at = null, unsubscribed_via = null from asking
+  where s.subscriber_id = asking.subscriber_id and s.state = 'pending' and s.expires_at > :now
+), links as (
+  delete from confirmation c using asking
+  where c.subscriber_id = asking.subscriber_id and not (c.used_at is null and c.expires_at > :now)
+), events as (
+  delete from consent_event e using asking
+  where e.subscriber_id = asking.subscriber_id and not exists (
+    select from confirmation c
+    where (c.subscriber_id, c.confirmation_id, c.list_id) = (e.subscriber_id, e.confirmation_id, e.list_id)
+      and c.used_at is null and c.expires_at > :now)
+  returning e.subscriber_id, e.event_id
+), origins as (
+  delete from consent_origin o using events where (o.subscriber_id, o.event_id) = (events.subscriber_id, events.event_id)
+)
+update subscriber p set name = '', created_at = asking.requested_at, left_at = null from asking
+where p.subscriber_id = asking.subscriber_id
+returning p.subscriber_id;
 
 -- name: lists_of
 -- Which lists these people had confirmed, for the day's count.

@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
@@ -94,19 +93,6 @@ def environment() -> dict[str, str]:
     """This process's, with this Python's commands on the path and no settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NEWSLETTER_")}
     return {**kept, "PATH": f"{Path(sys.executable).parent}:{kept.get('PATH', '')}"}
-
-
-def free_port() -> int:
-    """One with a free neighbour, for the mailbox."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
 
 
 @asynccontextmanager

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.acceptance.conftest import Dev, Visit, free_port, running_dev
+from tests.acceptance.conftest import Dev, Visit, running_dev
+from tests.ports import free_port
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -40,7 +41,7 @@ async def follow(page: Page, link: str) -> Page:
 async def test_sign_up_confirm_receive_leave(visit: Visit, tmp_path: Path) -> None:
     folder = tmp_path / "a folder with spaces"
     folder.mkdir()
-    async with running_dev(folder, free_port()) as dev:
+    async with running_dev(folder, free_port(neighbours=1)) as dev:
         page = await visit.context.new_page()
         await sign_up(page, dev)
         await confirm(page, dev)

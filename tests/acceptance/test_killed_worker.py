@@ -1,4 +1,7 @@
-"""Ten thousand readers, one campaign, real worker processes, and SIGKILL: nobody is left out, and nobody gets two mails."""
+"""Ten thousand readers, one campaign, real worker processes, and SIGKILL.
+
+Nobody is left out. Who was in flight at a kill may get the mail again under the same Message-ID, and is known; nobody else.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`make bench`: measures this machine. Prints figures, asserts nothing, ends by itself.
 
-    python -m tests.bench [start] [answers] [delivery]      without a name: all three
+    python -m tests.bench [start] [answers] [delivery] [compose]      without a name: all four
 
 Timings are noisy on a small machine: look at ratios within one run.
 """
@@ -15,32 +15,44 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import asyncpg
 from aiohttp.test_utils import TestClient, TestServer
 
 from newsletter.app import House
-from newsletter.campaigns.content import Draft, Format
+from newsletter.campaigns.content import Draft, Format, compile_content
+from newsletter.campaigns.content import Reader as Recipient
+from newsletter.campaigns.frame import Frame
+from newsletter.campaigns.letter import Letter
 from newsletter.campaigns.service import NewCampaign
 from newsletter.consent.service import Origin
 from newsletter.core.clock import DatabaseClock
 from newsletter.core.database import Database
-from newsletter.core.keys import open_keyring
+from newsletter.core.i18n import translations
+from newsletter.core.keys import Keyring, open_keyring
 from newsletter.core.logs import set_up_logs
 from newsletter.core.migrations import migrate
+from newsletter.core.tokens import Tokens
+from newsletter.delivery.compiled import compile_message
+from newsletter.delivery.store import Reader
 from newsletter.dev.postgres import EmbeddedPostgres
 from newsletter.settings import Settings, load_settings
 from newsletter.subscribing.joining import SignupForm
-from newsletter.subscribing.lists import ListText, NewList, NewSender, create_list
+from newsletter.subscribing.links import Links
+from newsletter.subscribing.lists import ListText, MailingList, NewList, NewSender, Sender, create_list
 from newsletter.web.server import make_app
-from tests.acceptance.conftest import free_port
+from tests.ports import free_port
 from tests.relay import ScriptedRelay
 
 BODY = "Dear {{ name }},\n\n" + "The tide comes in, and the tide goes out. " * 120
+LETTER = "Dear {{ name }},\n\n" + ("The tide comes in, and the tide goes out. " * 13 + "\n\n") * 5 + "{{ name }}, see you."
 GUESSES = 400
 """Sign-ups of each kind whose time is taken."""
 
@@ -113,6 +125,71 @@ async def delivery() -> None:
             print(f"delivery   {readers:>6,} readers {readers / took:7.0f} mails/s, worker's peak memory {peak:.0f} MB")
 
 
+async def compose() -> None:
+    """Processor time of one reader's mail of 10 KB, everything included; and of its body alone, without and with the hash
+    that DKIM asks for."""
+    now = datetime.now(UTC)
+    readers = [
+        Reader(uuid4(), known(number), "Ada Lovelace", "en", now - timedelta(days=number % 300), 1, now)
+        for number in range(2000)
+    ]
+    greeting = "{% if name %}Dear {{ name }}{% else %}Hello{% endif %}"
+    for which, body in {"plain": LETTER, "logic": LETTER.replace("Dear {{ name }}", greeting)}.items():
+        letter = bench_letter(body)
+        octets = len(letter.compose(readers[0], now).data)
+        took = cpu_time(partial(letter.compose, now=now), readers)
+        print(f"compose    {which:<8} {took * 1e6:6.1f} µs a mail of {octets:,} octets")
+    content = bench_letter(LETTER).contents["en"]
+    message = compile_message([], text=content.text.content, html=content.html.content, boundary="b")
+    values = content.values(Recipient("Ada Lovelace", "3 March 2026", "https://news.example.org/unsubscribe/" + "x" * 55))
+    for which, digest in (("body", False), ("hashed", True)):
+        took = cpu_time(partial(message.fill, values=values, digest=digest), [()] * len(readers))
+        print(f"compose    {which:<8} {took * 1e6:6.1f} µs for the body{' and its SHA-256' if digest else ''}")
+
+
+def cpu_time(act: Callable[[Any], object], things: Sequence[object]) -> float:
+    """Seconds for one of them. The best of several: what others do on this machine only ever adds."""
+    times: list[float] = []
+    for _ in range(15):
+        began = time.process_time()
+        for thing in things:
+            act(thing)
+        times.append(time.process_time() - began)
+    return min(times) / len(things)
+
+
+def bench_letter(body: str) -> Letter:
+    """Without a database."""
+    sender = Sender(1, "Society", "letter@society.example", None, "Harbour Street 4", "privacy@society.example", None)
+    mailing_list = MailingList(
+        list_id=1,
+        slug="letter",
+        public=True,
+        closed=False,
+        languages=("en",),
+        time_zone="Europe/Berlin",
+        list_id_header="letter.news.example.org",
+        return_urls=(),
+        sender=sender,
+        texts={"en": ListText("The Letter", "Monthly.")},
+    )
+    site = "https://news.example.org"
+    frame = Frame(
+        list_name="The Letter",
+        list_description="Monthly.",
+        sender_name=sender.name,
+        postal_address=sender.postal_address,
+        legal_notice_url=None,
+        subscribe_url=f"{site}/subscribe/letter",
+        privacy_url=f"{site}/privacy",
+        erase_days=14,
+        translations=translations("en"),
+    )
+    tokens = Tokens(Keyring(address_key=b"a" * 32, token_keys={1: b"t" * 32}, current_token_key=1))
+    content = compile_content(Draft("en", "The long tide", "", Format.MARKDOWN, body), frame=frame)
+    return Letter(1, mailing_list, {"en": content}, Links(tokens, site), b"m" * 32, "society.example")
+
+
 def peak_memory(pid: int) -> float:
     """Of a running process, in MB."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -179,7 +256,12 @@ async def bench_house() -> AsyncIterator[House]:
             await db.close()
 
 
-BENCHES: dict[str, Callable[[], Awaitable[None]]] = {"start": start, "answers": answers, "delivery": delivery}
+BENCHES: dict[str, Callable[[], Awaitable[None]]] = {
+    "start": start,
+    "answers": answers,
+    "delivery": delivery,
+    "compose": compose,
+}
 
 
 async def main(names: list[str]) -> None:

@@ -15,6 +15,7 @@ import click
 import pytest
 
 from newsletter.app import House
+from newsletter.cli.house import EX_CONFIG
 from newsletter.cli.main import main
 from newsletter.core.logs import network_of
 from newsletter.jobs.worker import DRAIN
@@ -123,6 +124,21 @@ def test_every_command_that_is_run_exists_with_its_options(where: str, line: str
 
 def test_each_kind_of_process_has_a_unit() -> None:
     assert {unit.stem for unit in UNITS} == {"newsletter-migrate", "newsletter-serve", "newsletter-serve@", "newsletter-work"}
+
+
+def test_what_only_another_configuration_can_help_is_not_tried_again() -> None:
+    """And everything else is, however often: a database that is away, or not migrated yet."""
+    for unit in UNITS:
+        assert _values(unit, "RestartPreventExitStatus") == [str(EX_CONFIG)], unit.name
+        assert _values(unit, "StartLimitIntervalSec") == ["0"], unit.name
+        assert _values(unit, "Restart") in (["always"], ["on-failure"]), unit.name
+
+
+def test_rotating_the_secret_restarts_every_process_that_holds_keys() -> None:
+    """One that started while the file had the old secret stays down until then."""
+    recipe = README.partition("## Rotating the secret")[2].partition("\n## ")[0]
+    (restart,) = re.findall(r"systemctl restart (.+)", recipe)
+    assert set(shlex.split(restart)) == {"newsletter-work", "newsletter-serve", "newsletter-serve@*"}
 
 
 def test_a_process_gets_the_time_that_it_takes_to_finish() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from datetime import datetime
 from typing import Any, Literal
 
 from aiohttp import web
@@ -11,13 +12,16 @@ from pydantic import Field
 
 from newsletter.campaigns.content import Draft, Format
 from newsletter.campaigns.service import NewCampaign, Status
-from newsletter.core.errors import InvalidInput
+from newsletter.core.addresses import parse_address
+from newsletter.core.errors import InvalidAddress, InvalidInput
 from newsletter.operators.service import Scope
 from newsletter.web.api.requests import Body, authorized, body, campaign_number
-from newsletter.web.services import NOW, SERVICES
+from newsletter.web.context import moment, services
+from newsletter.web.render import prefix
 
 routes = web.RouteTableDef()
-ONE = r"/api/v1/campaigns/{number:\d{1,9}}"
+ALL = "/api/v1/campaigns"
+ONE = ALL + "/{number:[0-9]{1,9}}"
 PAGE = 50
 
 
@@ -48,7 +52,7 @@ class TestBody(Body):
     name: str = ""
 
 
-@routes.post("/api/v1/campaigns")
+@routes.post(ALL)
 async def create(request: web.Request) -> web.Response:
     caller = await authorized(request, Scope.WRITE)
     given = await body(request, CampaignBody)
@@ -56,22 +60,21 @@ async def create(request: web.Request) -> web.Response:
         Draft(each.language, each.subject, each.preheader, Format(each.format), each.body) for each in given.contents
     )
     new = NewCampaign(given.list_name, given.name, drafts, given.uncertain_policy)
-    campaigns = request.app[SERVICES].campaigns
-    number = await campaigns.create(new, by=caller.operator, now=request[NOW])
-    return web.json_response(
-        _status(await campaigns.status(number)), status=201, headers={"Location": f"/api/v1/campaigns/{number}"}
-    )
+    campaigns = services(request).campaigns
+    number = await campaigns.create(new, by=caller.operator, now=moment(request))
+    place = {"Location": f"{prefix(request)}{ALL}/{number}"}
+    return web.json_response(_status(await campaigns.status(number)), status=201, headers=place)
 
 
-@routes.get("/api/v1/campaigns")
+@routes.get(ALL)
 async def overview(request: web.Request) -> web.Response:
     """Newest first; `next` is the address of the page that follows, where there is one."""
     await authorized(request, Scope.READ)
     before = request.query.get("before", str(2**31 - 1))
     if not re.fullmatch(r"[0-9]{1,10}", before) or not 0 < int(before) < 2**31:
         raise InvalidInput("`before` is a campaign's number.", field="before")
-    found = await request.app[SERVICES].campaigns.overview(before=int(before), size=PAGE)
-    following = f"/api/v1/campaigns?before={found[-1].campaign_id}" if len(found) == PAGE else None
+    found = await services(request).campaigns.overview(before=int(before), size=PAGE)
+    following = f"{prefix(request)}{ALL}?before={found[-1].campaign_id}" if len(found) == PAGE else None
     return web.json_response({"campaigns": [_status(each) for each in found], "next": following})
 
 
@@ -83,11 +86,11 @@ async def status(request: web.Request) -> web.Response:
 
 @routes.get(ONE + "/preview")
 async def preview(request: web.Request) -> web.Response:
-    """The finished mail; `message` is the whole of it in base64."""
+    """The finished mail; `message` is the whole of it in base64, `notes` what there is to know before it is sent."""
     await authorized(request, Scope.READ)
-    finished = await request.app[SERVICES].campaigns.preview(
+    finished = await services(request).campaigns.preview(
         campaign_number(request),
-        now=request[NOW],
+        now=moment(request),
         language=request.query.get("language"),
         name=request.query.get("name", "")[:100],
     )
@@ -97,6 +100,7 @@ async def preview(request: web.Request) -> web.Response:
             "html": finished.words.html,
             "text": finished.words.text,
             "message": b64encode(finished.message).decode(),
+            "notes": finished.notes,
         }
     )
 
@@ -106,8 +110,12 @@ async def test(request: web.Request) -> web.Response:
     """Send it to one address now; the answer is the relay's."""
     caller = await authorized(request, Scope.WRITE)
     given = await body(request, TestBody)
-    outcome = await request.app[SERVICES].campaigns.test(
-        campaign_number(request), given.to, by=caller.operator, now=request[NOW], language=given.language, name=given.name
+    try:
+        to = parse_address(given.to).typed
+    except InvalidAddress as error:
+        raise InvalidInput(str(error), field="to") from None
+    outcome = await services(request).campaigns.test(
+        campaign_number(request), to, by=caller.operator, now=moment(request), language=given.language, name=given.name
     )
     return web.json_response({"outcome": outcome.state, "code": outcome.code, "status": outcome.status, "reply": outcome.reply})
 
@@ -115,45 +123,35 @@ async def test(request: web.Request) -> web.Response:
 @routes.post(ONE + "/send")
 async def send(request: web.Request) -> web.Response:
     caller = await authorized(request, Scope.SEND)
-    await request.app[SERVICES].campaigns.send(campaign_number(request), by=caller.operator, now=request[NOW])
+    await services(request).campaigns.send(campaign_number(request), by=caller.operator, now=moment(request))
     return await _answer(request, 202)
 
 
 @routes.post(ONE + "/pause")
 async def pause(request: web.Request) -> web.Response:
     caller = await authorized(request, Scope.SEND)
-    await request.app[SERVICES].campaigns.pause(campaign_number(request), by=caller.operator, now=request[NOW])
+    await services(request).campaigns.pause(campaign_number(request), by=caller.operator, now=moment(request))
     return await _answer(request)
 
 
 @routes.post(ONE + "/resume")
 async def resume(request: web.Request) -> web.Response:
     caller = await authorized(request, Scope.SEND)
-    await request.app[SERVICES].campaigns.resume(campaign_number(request), by=caller.operator, now=request[NOW])
+    await services(request).campaigns.resume(campaign_number(request), by=caller.operator, now=moment(request))
     return await _answer(request)
 
 
 @routes.post(ONE + "/cancel")
 async def cancel(request: web.Request) -> web.Response:
     caller = await authorized(request, Scope.SEND)
-    await request.app[SERVICES].campaigns.cancel(campaign_number(request), by=caller.operator, now=request[NOW])
+    await services(request).campaigns.cancel(campaign_number(request), by=caller.operator, now=moment(request))
     return await _answer(request)
 
 
 async def _answer(request: web.Request, code: int = 200) -> web.Response:
-    found = await request.app[SERVICES].campaigns.status(campaign_number(request))
+    found = await services(request).campaigns.status(campaign_number(request))
     return web.json_response(_status(found), status=code)
 
 
 def _status(found: Status) -> dict[str, Any]:
-    moments = {"created_at": found.created_at, "started_at": found.started_at, "finished_at": found.finished_at}
-    return {
-        "campaign": found.campaign_id,
-        "name": found.name,
-        "list": found.list,
-        "state": found.state,
-        **{name: moment.isoformat() if moment else None for name, moment in moments.items()},
-        "planned": found.planned,
-        "totals": dict(found.totals),
-        "next_due": found.next_due.isoformat() if found.next_due else None,
-    }
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in found.told().items()}

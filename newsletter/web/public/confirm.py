@@ -50,16 +50,17 @@ def _address(request: web.Request, path: str) -> str:
 
 
 def _page(request: web.Request, template: str, found: Confirmable) -> web.Response:
-    first = found.lists[0]
-    language = language_of(request, first.languages, asked=found.language)
+    spoken = tuple(dict.fromkeys([found.language, *(each for one in found.lists for each in one.languages)]))
+    language = language_of(request, spoken, asked=found.language)
     return page(
         request,
         template,
         language,
-        sender=first.sender,
-        switch_to=first.languages if request.method in ("GET", "HEAD") else (),
+        sender=found.lists[0].sender,
+        switch_to=spoken if request.method in ("GET", "HEAD") else (),
         names=[each.text(language).name for each in found.lists],
         already=found.already,
+        confirmed=found.confirmed,
         token=request.match_info["token"],
         promise=promise(request, "unconfirmed", translations(language)),
     )

@@ -7,11 +7,11 @@ from aiohttp import web
 from newsletter.core.i18n import languages, translations
 from newsletter.subscribing.lists import all_lists
 from newsletter.web.context import services
-from newsletter.web.render import language_of, page
+from newsletter.web.render import language_of, page, prefix
 
 routes = web.RouteTableDef()
 
-_ROBOTS = "User-agent: *\n" + "".join(f"Disallow: {path}\n" for path in ("/confirm/", "/unsubscribe/", "/api/"))
+_NOT_FOR_ROBOTS = ("/confirm/", "/unsubscribe/", "/api/")
 
 
 @routes.get("/privacy")
@@ -30,5 +30,6 @@ async def show(request: web.Request) -> web.Response:
 
 
 @routes.get("/robots.txt")
-async def robots(_: web.Request) -> web.Response:
-    return web.Response(text=_ROBOTS)
+async def robots(request: web.Request) -> web.Response:
+    lines = [f"Disallow: {prefix(request)}{path}\n" for path in _NOT_FOR_ROBOTS]
+    return web.Response(text="".join(["User-agent: *\n", *lines]))

@@ -5,7 +5,6 @@ The answer is one and the same whatever is known of the address; what its state 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -14,10 +13,10 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 from yarl import URL
 
-from newsletter.core.errors import InvalidInput, NotFound
+from newsletter.core.errors import InvalidInput
 from newsletter.core.i18n import N_, languages, translations
 from newsletter.subscribing.joining import SignupForm
-from newsletter.subscribing.lists import MailingList, open_lists
+from newsletter.subscribing.lists import SLUG, MailingList, open_lists
 from newsletter.subscribing.mails import consent_wording
 from newsletter.web.bodies import JSON, Malformed, media_type, read_form, read_json
 from newsletter.web.context import LEADS_TO, OPEN_TO, moment, origin, services
@@ -25,7 +24,6 @@ from newsletter.web.problems import wants_json
 from newsletter.web.public.sentences import promise
 from newsletter.web.render import language_of, page, prefix
 
-SLUG = "[a-z0-9-]{1,63}"
 _ALLOWED = {
     "Access-Control-Allow-Methods": "POST",
     "Access-Control-Allow-Headers": "content-type",
@@ -78,7 +76,9 @@ async def index(request: web.Request) -> web.Response:
 
 @routes.get(f"/subscribe/{{list:{SLUG}}}")
 async def show(request: web.Request) -> web.Response:
-    lists = await open_lists(services(request).db, [request.match_info["list"]])
+    """One list, and those that `?list=` adds: so a form that asked for several can be shown again."""
+    slugs = (request.match_info["list"], *request.query.getall("list", []))
+    lists = await open_lists(services(request).db, slugs)
     language = language_of(request, lists[0].languages)
     return _form_page(request, lists, Asked("", (), language, ""))
 
@@ -95,13 +95,15 @@ async def subscribe(request: web.Request) -> web.Response:
     mailing_list = await _open_list(request)
     asked = await (_from_json(request, mailing_list) if media_type(request) == JSON else _from_form(request, mailing_list))
     try:
-        if not asked.trapped:
-            await services(request).joining.request(_signup(request, asked), now=moment(request))
+        if asked.trapped:
+            lists = await open_lists(services(request).db, asked.lists)
+        else:
+            lists = await services(request).joining.request(_signup(request, asked), now=moment(request))
     except InvalidInput as error:
         if wants_json(request) or error.field not in ("email", "name"):
             raise
         return _form_page(request, await open_lists(services(request).db, asked.lists), asked, error)
-    return _accepted(request, mailing_list, asked)
+    return _accepted(request, lists, asked)
 
 
 async def _open_list(request: web.Request) -> MailingList:
@@ -129,8 +131,8 @@ async def _from_form(request: web.Request, mailing_list: MailingList) -> Asked:
     if back and back not in mailing_list.return_urls:
         raise Malformed(
             N_(
-                "This form wants to go on to a page that its list does not know. Please tell the site's owner: it has to be "
-                "among the list's pages to return to, letter by letter."
+                "This form wants to go on to a page that its letter does not know. Please tell the site's owner: it has to be "
+                "among the letter's pages to return to, character for character."
             ),
             field="return",
         )
@@ -146,10 +148,7 @@ async def _from_form(request: web.Request, mailing_list: MailingList) -> Asked:
 
 
 def _slugs(mailing_list: MailingList, more: Sequence[str]) -> tuple[str, ...]:
-    slugs = tuple(dict.fromkeys([mailing_list.slug, *filter(None, more)]))
-    if not all(re.fullmatch(SLUG, slug) for slug in slugs):
-        raise NotFound("There is no such list, or it takes no sign-ups.")
-    return slugs
+    return tuple(dict.fromkeys([mailing_list.slug, *filter(None, more)]))
 
 
 def _place_of_form(request: web.Request, mailing_list: MailingList, *, is_own: bool) -> str:
@@ -193,19 +192,22 @@ def _form_page(
     )
 
 
-def _accepted(request: web.Request, mailing_list: MailingList, asked: Asked) -> web.Response:
+def _accepted(request: web.Request, lists: Sequence[MailingList], asked: Asked) -> web.Response:
     words = translations(asked.language)
     if wants_json(request):
-        message = words.gettext("A mail says what to do next: usually, to open its link and confirm.")
+        message = words.gettext("The next step is in a mail to this address: please open it.")
         return web.json_response({"status": "accepted", "message": message}, status=202)
     if asked.back:
         raise web.HTTPSeeOther(asked.back)
+    again = URL(f"{prefix(request)}/subscribe/{lists[0].slug}").with_query(
+        [("lang", asked.language), *(("list", each.slug) for each in lists[1:])]
+    )
     return page(
         request,
         "asked.html",
         asked.language,
-        sender=mailing_list.sender,
-        title=mailing_list.text(asked.language).name,
+        sender=lists[0].sender,
+        names=[each.text(asked.language).name for each in lists],
         promise=promise(request, "unconfirmed", words),
-        again=f"{prefix(request)}/subscribe/{mailing_list.slug}?lang={asked.language}",
+        again=str(again),
     )

@@ -6,11 +6,12 @@ import asyncio
 from dataclasses import replace
 from email import message_from_bytes, policy
 
+import asyncpg
 import pytest
 
 from newsletter.app import House
 from newsletter.campaigns.content import Draft, Format
-from newsletter.campaigns.service import NewCampaign
+from newsletter.campaigns.service import SLOWER, NewCampaign
 from newsletter.consent.service import Origin
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput, NotFound
 from newsletter.delivery import store as delivery
@@ -130,6 +131,58 @@ async def test_content_that_cannot_become_a_mail_is_refused_at_create_and_leaves
     assert await house.campaigns.overview() == []
 
 
+@pytest.mark.parametrize(
+    ("new", "field", "says"),
+    [
+        (replace(NEW, drafts=()), "contents", "needs a content in one language at least"),
+        (replace(NEW, drafts=(DRAFT, replace(DRAFT, body="another"))), "contents", "two contents for one language"),
+        (replace(NEW, name="   "), "name", "a name of 1 to 200 characters"),
+        (replace(NEW, name="x" * 201), "name", "a name of 1 to 200 characters"),
+        (replace(NEW, name="Nov\r\nBcc: ada@example.org"), "name", "control character"),
+        (replace(NEW, name="=?utf-8?q?x?="), "name", r"=\?"),
+        (replace(NEW, uncertain_policy="hope"), "uncertain_policy", "resend or leave"),
+    ],
+)
+async def test_a_campaign_that_makes_no_sense_is_refused_and_leaves_nothing(
+    house: House, letter: MailingList, new: NewCampaign, field: str, says: str
+) -> None:
+    with pytest.raises(InvalidInput, match=says) as refused:
+        await house.campaigns.create(new, by="test", now=house.clock.now())
+    assert refused.value.field == field
+    assert await house.campaigns.overview() == []
+
+
+async def test_what_stands_in_the_way_is_said_as_it_is_now(house: House, letter: MailingList) -> None:
+    """Two operators at once: the one who comes second is told what the first has made of it."""
+    now = house.clock.now()
+    number = await house.campaigns.create(NEW, by="test", now=now)
+    await house.campaigns.send(number, by="test", now=now)
+    async with house.db.transaction() as other:
+        await other.execute("update campaign set state = 'cancelled', finished_at = $1", now)
+        pausing = asyncio.create_task(house.campaigns.pause(number, by="test", now=now))
+        while not await other.fetchval("select count(*) from pg_locks where not granted"):
+            assert not pausing.done()
+    with pytest.raises(Conflict, match=f"Campaign {number} is cancelled: there is nothing to pause"):
+        await pausing
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "cancel"])
+async def test_workers_are_told_at_once_of_what_an_operator_decides(
+    house: House, letter: MailingList, database_url: str, verb: str
+) -> None:
+    now = house.clock.now()
+    number = await house.campaigns.create(NEW, by="test", now=now)
+    await house.campaigns.send(number, by="test", now=now)
+    if verb == "resume":
+        await house.campaigns.pause(number, by="test", now=now)
+    heard = asyncio.Event()
+    worker = await asyncpg.connect(database_url)
+    await worker.add_listener("newsletter_work", lambda *_: heard.set())
+    await getattr(house.campaigns, verb)(number, by="test", now=now)
+    await asyncio.wait_for(heard.wait(), 5)
+    await worker.close()
+
+
 async def test_a_campaign_is_sent_once_however_often_it_is_asked_for(house: House, letter: MailingList) -> None:
     number = await house.campaigns.create(NEW, by="test", now=house.clock.now())
     sends = [house.campaigns.send(number, by="test", now=house.clock.now()) for _ in range(5)]
@@ -188,6 +241,14 @@ async def test_a_preview_is_the_finished_mail(house: House, letter: MailingList)
     assert mail["Subject"] == preview.words.subject == "The long tide"
     assert "Dear Ada," in preview.words.text
     assert mail["Message-ID"]
+
+
+async def test_a_preview_says_when_a_content_is_worked_out_for_each_reader(house: House, letter: MailingList) -> None:
+    german = replace(DRAFT, language="de", body="Hallo {{ name }}")
+    number = await house.campaigns.create(replace(NEW, drafts=(DRAFT, german)), by="test", now=house.clock.now())
+    previews = {each: await house.campaigns.preview(number, now=house.clock.now(), language=each) for each in ("en", "de")}
+    assert previews["en"].notes == (SLOWER,)
+    assert previews["de"].notes == ()
 
 
 async def test_what_operators_did_is_in_the_audit_log_without_any_address(house: House, letter: MailingList) -> None:

@@ -6,9 +6,13 @@ import asyncio
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from newsletter.cli.house import wait_for_database
+from newsletter.core.database import Database
+from newsletter.core.migrations import migrate
 from newsletter.settings import Settings
+from tests.conftest import START
 
 REFUSALS = 3
 
@@ -33,6 +37,25 @@ async def test_a_process_that_starts_before_its_database_waits_for_it(settings: 
         async with asyncio.timeout(20):
             await wait_for_database(away, pause=0)
     assert refused == REFUSALS
+
+
+async def test_a_process_that_starts_before_its_database_is_migrated_waits_for_that(
+    settings: Settings, empty_database_url: str
+) -> None:
+    """Exit code 78 would leave it down for good: a supervisor takes it for a configuration that cannot work."""
+    behind = settings.model_copy(update={"database_url": SecretStr(empty_database_url)})
+    with capture_logs() as events:
+        waiting = asyncio.create_task(wait_for_database(behind, pause=0.01))
+        async with asyncio.timeout(20):
+            while not events:  # noqa: ASYNC110  the log is a list
+                await asyncio.sleep(0)
+        assert not waiting.done()
+        assert "newsletter migrate" in events[0]["reason"]
+        db = await Database.connect(empty_database_url)
+        await migrate(db, now=START)
+        await db.close()
+        async with asyncio.timeout(20):
+            await waiting
 
 
 async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

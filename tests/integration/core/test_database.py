@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from newsletter.core import database
 from newsletter.core.database import Database
-from newsletter.core.errors import DatabaseError, DatabaseUnavailable, RelayUnreachable, SettingsError
+from newsletter.core.errors import DatabaseError, DatabaseUnavailable, RelayUnreachable, SettingsError, StatementTimeout
 from tests.conftest import Server
 
 RARE = "quincunx.zaffre@rare.example"
@@ -42,15 +43,9 @@ async def test_an_error_says_what_was_violated_and_holds_no_row(db: Database) ->
         with pytest.raises(DatabaseError) as refused:
             await db.execute(statement, *arguments)
         assert refused.value.sqlstate == sqlstate
-        assert not refused.value.retry_helps
+        assert not isinstance(refused.value, DatabaseUnavailable)
         text = "".join(traceback.format_exception(refused.value)) + repr(refused.value) + repr(vars(refused.value))
         assert "rare.example" not in text.lower()
-
-
-async def test_the_constraint_is_named(db: Database) -> None:
-    with pytest.raises(DatabaseError, match=r"CheckViolationError, 23514") as refused:
-        await db.execute(ADD, RARE, "Rare.Example")
-    assert refused.value.constraint == "subscriber_domain_check"
 
 
 async def test_a_transaction_is_all_or_nothing(db: Database) -> None:
@@ -69,7 +64,6 @@ async def test_a_server_that_is_away_is_said_to_be_away(unused_tcp_port: int) ->
     db = await Database.connect(f"postgresql://user:pass@127.0.0.1:{unused_tcp_port}/newsletter")
     with pytest.raises(DatabaseUnavailable, match=r"PostgreSQL cannot be reached \(ConnectionRefusedError\)") as away:
         await db.fetchval("select 1")
-    assert away.value.retry_helps
     assert isinstance(away.value, ConnectionError)
     with pytest.raises(DatabaseUnavailable, match="ConnectionRefusedError"):
         async with db.transaction():
@@ -96,6 +90,49 @@ async def test_a_server_that_goes_away_in_a_transaction_leaves_nothing_of_it(db:
             await killer.execute(KILL)
             await transaction.fetchval("select 1")
     assert await db.fetchval("select count(*) from subscriber") == 0
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("a template"), TimeoutError("a relay"), ConnectionResetError("a socket")])
+async def test_what_goes_wrong_beside_the_statements_is_not_said_to_be_the_database(db: Database, error: OSError) -> None:
+    """A missing template is an OSError too: said to be PostgreSQL's, it would hold up every sign-up behind it."""
+    with pytest.raises(type(error)) as passed:
+        async with db.transaction() as transaction:
+            await transaction.execute(ADD, RARE, "rare.example")
+            raise error
+    assert passed.value is error
+    assert await db.fetchval("select count(*) from subscriber") == 0
+
+
+async def test_what_went_wrong_is_still_known_when_the_connection_is_gone_too(db: Database, killer: asyncpg.Connection) -> None:
+    with pytest.raises(RelayUnreachable, match="the relay"):
+        async with db.transaction() as transaction:
+            await transaction.execute("select 1")
+            await killer.execute(KILL)
+            while await killer.fetchval(f"select count(*) {OTHERS}"):
+                pass
+            raise RelayUnreachable("the relay")
+    assert await db.fetchval("select 1") == 1
+
+
+async def test_a_statement_that_takes_too_long_ends_and_says_so_and_the_next_is_answered(database_url: str) -> None:
+    assert database.ANSWER_WITHIN == 60
+    db = await Database.connect(database_url, answer_within=0.1)
+    try:
+        with pytest.raises(StatementTimeout, match="did not finish a statement in its time"):
+            await db.execute("select pg_sleep(60)")
+        assert await db.fetchval("select 1") == 1
+    finally:
+        await db.close()
+
+
+async def test_a_server_that_is_too_old_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "OLDEST_SERVER", 1000)
+    db = await Database.connect(database_url)
+    try:
+        with pytest.raises(SettingsError, match=r"PostgreSQL \d+ is too old: use version 1000 or later"):
+            await db.fetchval("select 1")
+    finally:
+        await db.close()
 
 
 async def test_errors_of_ours_pass_through_a_transaction_as_they_are(db: Database) -> None:

@@ -14,6 +14,7 @@ import dns.resolver
 import dns.rrset
 import pytest
 
+from newsletter.core import addresses
 from newsletter.core.addresses import check_deliverable, parse_address
 from newsletter.core.errors import InvalidAddress
 
@@ -25,6 +26,7 @@ class NameServer(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
+        self.asked = 0
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
@@ -39,6 +41,7 @@ class NameServer(threading.Thread):
                 self.socket.sendto(answer.to_wire(), sender)
 
     def answer(self, question: dns.message.Message) -> dns.message.Message | None:
+        self.asked += 1
         name = question.question[0].name.to_text(omit_final_dot=True)
         answer = dns.message.make_response(question)
         answer.flags |= dns.flags.RA
@@ -56,6 +59,14 @@ class NameServer(threading.Thread):
         self.socket.sendto(b"", ("127.0.0.1", self.port))
         self.join()
         self.socket.close()
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    """What earlier tests were told, and whom they asked."""
+    addresses._resolver.cache_clear()
+    yield
+    addresses._resolver.cache_clear()
 
 
 @pytest.fixture
@@ -87,6 +98,12 @@ async def test_a_domain_that_takes_no_mail_is_refused_with_a_sentence(name_serve
     with pytest.raises(InvalidAddress, match="The part after the @ takes no mail") as refused:
         await check(f"ada@{domain}")
     assert refused.value.field == "email"
+
+
+async def test_a_domain_is_asked_about_once_while_the_answer_holds(name_server: NameServer) -> None:
+    for address in ("ada@takes.example.org", "ben@takes.example.org"):
+        await check(address)
+    assert name_server.asked == 1
 
 
 async def test_a_machine_without_a_name_server_refuses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

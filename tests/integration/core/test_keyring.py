@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from newsletter.core.database import Database
-from newsletter.core.errors import WrongSecret
+from newsletter.core.errors import Conflict, WrongSecret
 from newsletter.core.keys import KNOWN_AFTER, Keyring, change_secret, open_keyring, reload, rotate_token_key, wrap
 from newsletter.core.migrations import migrate
 from newsletter.core.tokens import Purpose, Tokens
 from tests.conftest import SECRET, START
 
 OTHER = "another secret for tests, 32 characters or more"
+WAITING = "select count(*) from pg_locks where not granted"
 
 
 @pytest.fixture
@@ -123,13 +125,117 @@ async def test_another_secret_opens_the_same_keys_after_the_change(db: Database)
 
 
 async def test_a_change_of_secret_changes_all_keys_or_none(db: Database) -> None:
-    """Even without a transaction around it: a database half of whose keys open with each secret opens with neither."""
+    """A database half of whose keys open with each secret opens with neither."""
     await _with_rotated_key(db)
     await db.execute("update key set wrapped = $1 where key_id = 3", wrap(b"k" * 32, OTHER, "token"))
     before = await db.fetch("select * from key order by key_id")
     with pytest.raises(WrongSecret):
-        await change_secret(db, SECRET, OTHER)
+        async with db.transaction() as transaction:
+            await change_secret(transaction, SECRET, OTHER)
     assert await db.fetch("select * from key order by key_id") == before
+
+
+async def _rotate(db: Database) -> None:
+    async with db.transaction() as transaction:
+        await rotate_token_key(transaction, SECRET, now=START)
+
+
+async def _start(db: Database) -> None:
+    await open_keyring(db, SECRET, now=START)
+
+
+@pytest.mark.parametrize("makes_a_key", [_rotate, _start])
+async def test_a_key_that_is_made_while_the_secret_changes_is_not_left_under_the_old_one(
+    db: Database, makes_a_key: Callable[[Database], Coroutine[None, None, None]]
+) -> None:
+    """It would open with neither secret alone, and lock everybody out."""
+    await db.execute("update key set retired_at = created_at where purpose = 'token'")
+    async with db.transaction() as transaction:
+        await change_secret(transaction, SECRET, OTHER)
+        making = asyncio.create_task(makes_a_key(db))
+        while not await transaction.fetchval(WAITING):
+            assert not making.done()
+    with pytest.raises(WrongSecret):
+        await making
+    await open_keyring(db, OTHER, now=START)
+
+
+async def test_a_change_of_secret_waits_for_a_key_that_is_being_made(db: Database) -> None:
+    async with db.transaction() as transaction:
+        await rotate_token_key(transaction, SECRET, now=START)
+
+        async def change() -> int:
+            async with db.transaction() as other:
+                return await change_secret(other, SECRET, OTHER)
+
+        changing = asyncio.create_task(change())
+        while not await transaction.fetchval(WAITING):
+            assert not changing.done()
+    assert await changing == 3
+    assert len((await open_keyring(db, OTHER, now=START)).token_keys) == 2
+
+
+KNOWN = """
+insert into subscriber (subscriber_id, address, domain, language, created_at)
+values (gen_random_uuid(), 'ada@example.org', 'example.org', 'en', now())"""
+SUPPRESSED = """
+insert into suppression (subscriber_id, reason, since, until)
+values (gen_random_uuid(), 'left', now(), now() + interval '1 day')"""
+WITHDRAWN = "insert into withdrawal (kind, subscriber_id, occurred_at) values ('erased', gen_random_uuid(), now())"
+
+
+@pytest.mark.parametrize("known", [KNOWN, SUPPRESSED, WITHDRAWN], ids=["subscriber", "suppression", "withdrawal"])
+async def test_an_address_key_that_was_lost_is_not_replaced_where_ids_were_made_with_it(db: Database, known: str) -> None:
+    """Under another key nobody who was erased would be known again, and everybody could be signed up twice."""
+    await db.execute("delete from key where purpose = 'address'")
+    await db.execute(known)
+    with pytest.raises(WrongSecret, match="restore table key"):
+        await open_keyring(db, SECRET, now=START)
+    assert await db.fetchval("select count(*) from key where purpose = 'address'") == 0
+
+
+async def test_where_nobody_is_known_a_lost_address_key_is_made_anew(db: Database) -> None:
+    await db.execute("delete from key where purpose = 'address'")
+    await open_keyring(db, SECRET, now=START)
+    assert await db.fetchval("select count(*) from key where purpose = 'address'") == 1
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+async def test_a_process_refuses_an_address_key_that_is_not_its_own_any_more(db: Database, exchange: bool) -> None:
+    running = await open_keyring(db, SECRET, now=START)
+    before = replace(running)
+    await db.execute("delete from key where purpose = 'address'")
+    if exchange:
+        await open_keyring(db, SECRET, now=START)
+    count = await db.fetchval("select count(*) from key")
+    with pytest.raises(WrongSecret, match="was exchanged: restore table key"):
+        await reload(running, db, SECRET, now=START)
+    assert running == before
+    assert await db.fetchval("select count(*) from key") == count
+
+
+async def test_a_process_that_runs_on_makes_its_links_with_the_new_key(db: Database) -> None:
+    running = await open_keyring(db, SECRET, now=START)
+    old = running.current_token_key
+    async with db.transaction() as transaction:
+        await rotate_token_key(transaction, SECRET, now=START)
+    await reload(running, db, SECRET, now=START)
+    assert running.current_token_key == old
+    await reload(running, db, SECRET, now=START + KNOWN_AFTER)
+    assert running.current_token_key != old
+
+
+async def test_a_key_whose_number_a_link_cannot_hold_is_refused_and_the_old_one_goes_on(db: Database) -> None:
+    await db.execute("alter table key alter column key_id restart with 255")
+    async with db.transaction() as transaction:
+        await rotate_token_key(transaction, SECRET, now=START)
+    last = await open_keyring(db, SECRET, now=START + KNOWN_AFTER)
+    assert last.current_token_key == 255
+    assert Tokens(last).read(Purpose.UNDO, Tokens(last).mint(Purpose.UNDO, b"x")) == b"x"
+    with pytest.raises(Conflict, match="room for 255 numbers"):
+        async with db.transaction() as transaction:
+            await rotate_token_key(transaction, SECRET, now=START)
+    assert await open_keyring(db, SECRET, now=START + KNOWN_AFTER) == last
 
 
 async def _with_rotated_key(db: Database) -> Keyring:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import pkgutil
 import types
 import typing
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,7 @@ POSTGRES: dict[Any, set[str]] = {
     UUID: {"uuid"},
     datetime: {"timestamptz"},
     date: {"date"},
+    timedelta: {"interval"},
 }
 ARRAYS = {f"_{name}": name for names in POSTGRES.values() for name in names} | {
     f"{name}[]": name for names in POSTGRES.values() for name in names
@@ -83,6 +85,6 @@ def test_every_statement_is_bound_and_every_parameter_is_used() -> None:
     }
     assert written == bound
     for name, (statement, function) in REGISTRY.items():
-        records = {f for f, kind in parameters_of(function).items() if f not in (function.__kwdefaults__ or {})}
-        keywords = {p for p in function.__annotations__ if p not in ("db", "return")}
-        assert set(statement.parameters) <= records | keywords, name
+        signature = inspect.signature(function).parameters.values()
+        keywords = {parameter.name for parameter in signature if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+        assert keywords <= set(statement.parameters) <= set(parameters_of(function)), name

@@ -12,6 +12,7 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 import tomllib
@@ -23,10 +24,15 @@ import aiohttp
 import aiosmtplib
 import asyncpg
 import pytest
+from click.testing import CliRunner
 
+from newsletter.app import House
 from newsletter.core.errors import SchemaMismatch, SettingsError
 from newsletter.dev import folder, run
+from newsletter.dev.command import dev as dev_command
+from newsletter.dev.demo import prepare_demo
 from newsletter.dev.run import DevAddresses, dev_environment, run_dev
+from tests.ports import free_port
 
 WEB = """
 import http.server, os, pathlib, tomllib
@@ -62,7 +68,7 @@ class Dev:
 
     def __init__(self, data: Path, **options: Any) -> None:
         self.data = data
-        self.port = free_pair()
+        self.port = free_port(neighbours=1)
         self.lines: list[str] = []
         self.addresses: DevAddresses | None = None
         self.ready = asyncio.Event()
@@ -111,15 +117,6 @@ class Dev:
             until_ready.cancel()
             task.cancel()
             await asyncio.wait({task})
-
-
-def free_pair() -> int:
-    """A port that is free, as is the one after it."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as first, contextlib.suppress(OSError):
-            port = int(first.getsockname()[1])
-            with socket.create_server(("127.0.0.1", port + 1)):
-                return port
 
 
 async def until(condition: Any, within: float = 20.0) -> None:
@@ -240,10 +237,53 @@ async def test_a_child_that_fails_ends_everything_and_is_named(tmp_path: Path, n
     failing = (sys.executable, "-c", "print('a reason'); raise SystemExit(3)")
     dev = Dev(tmp_path / "data", database_url=ELSEWHERE, commands=COMMANDS | {name: failing})
     assert await dev.run() == 1
+    assert dev.said.count("Password  correct-horse") == 1
     assert f"{name} ended by itself, {how}" in dev.said
     assert "  a reason" in dev.said
     with pytest.raises(OSError):
         await asyncio.open_connection("127.0.0.1", dev.port + 1)
+
+
+async def test_credentials_are_shown_though_a_signal_ends_the_start(tmp_path: Path) -> None:
+    """They were made once, in a database that stays."""
+    dev = Dev(tmp_path / "data", database_url=ELSEWHERE, commands=COMMANDS | {"web": (sys.executable, "-c", WORK)})
+    task = asyncio.create_task(dev.run())
+    await until((dev.data / "worker.pid").exists)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await task == 0
+    assert dev.said.count("  Password  correct-horse") == 1
+
+
+def test_the_port_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {}
+
+    async def run_dev(**options: Any) -> int:
+        asked.update(options)
+        return 0
+
+    monkeypatch.setattr("newsletter.dev.command.run_dev", run_dev)
+    data = ["--data", str(tmp_path)]
+    for arguments, port in (([], 9090), (["--port", "9191"], 9191)):
+        CliRunner(env={"NEWSLETTER_PORT": "9090"}).invoke(dev_command, [*data, *arguments])
+        assert asked["port"] == port
+    CliRunner(env={"NEWSLETTER_PORT": ""}).invoke(dev_command, data)
+    assert asked["port"] == 8080
+
+
+async def test_a_later_start_says_how_to_make_a_token(house: House) -> None:
+    first, later = await prepare_demo(house), await prepare_demo(house)
+    assert "nl_" in first[0]
+    assert later[-1].strip() == ".venv/bin/newsletter token create NAME"
+    assert max(map(len, [*first, *later])) <= 78
+
+
+def test_make_run_hands_the_port_on() -> None:
+    makefile = str(Path(__file__).parents[3])
+    for given, ends in (([], "newsletter dev"), (["PORT=9090"], "newsletter dev --port 9090")):
+        shown = subprocess.run(
+            ["make", "--dry-run", "--always-make", "-C", makefile, "run", *given], capture_output=True, text=True, check=True
+        )
+        assert shown.stdout.splitlines()[-2 if "Leaving" in shown.stdout else -1].rstrip().endswith(ends)
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "postgres"])
@@ -326,7 +366,8 @@ async def test_what_preparing_refuses_comes_through_and_nothing_stays(tmp_path: 
 @pytest.mark.parametrize(("taken", "why"), [(0, ""), (1, ", which the mailbox takes because it follows the web app's,")])
 async def test_a_port_in_use_is_one_clear_line_before_anything_starts(tmp_path: Path, taken: int, why: str) -> None:
     dev = Dev(tmp_path / "data")
-    said = rf"Port {dev.port + taken} of 127\.0\.0\.1{why} is in use: stop what listens there, or choose another with --port\."
+    said = rf"Port {dev.port + taken} of 127\.0\.0\.1{why} is in use: stop what listens there, or choose another with --port "
+    said += r"\(make run PORT=…\)\."
     with socket.create_server(("127.0.0.1", dev.port + taken)), pytest.raises(SettingsError, match=said):
         await dev.run()
     assert not dev.data.exists()
@@ -357,6 +398,7 @@ async def test_a_web_app_that_never_answers_is_given_up(tmp_path: Path, monkeypa
     dev = Dev(tmp_path / "data", database_url=ELSEWHERE, commands=COMMANDS | {"web": (sys.executable, "-c", WORK)})
     with pytest.raises(SettingsError, match=r"did not become ready \(no answer from .*/readyz\)\. Its log is .*web\.log"):
         await dev.run()
+    assert dev.said.count("  Password  correct-horse") == 1, "made once, so shown however the start ends"
     begun = [int(file.read_text()) for file in dev.data.glob("*.pid")]
     assert not any(folder.alive(pid) for pid in begun)
 

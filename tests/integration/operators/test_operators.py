@@ -9,7 +9,7 @@ import pytest
 
 from newsletter.core.database import Database
 from newsletter.core.errors import Conflict, Forbidden, InvalidInput, NotFound
-from newsletter.operators.service import COMMAND_LINE, PREFIX, Operators, Scope, audit
+from newsletter.operators.service import PREFIX, Operators, Scope, audit
 from tests.conftest import START
 
 YEAR = timedelta(days=365)
@@ -54,11 +54,6 @@ async def test_a_token_says_who_is_calling_and_what_they_may(operators: Operator
         caller.need(Scope.SEND)
 
 
-def test_the_command_line_may_do_everything() -> None:
-    for scope in Scope:
-        COMMAND_LINE.need(scope)
-
-
 async def test_a_token_is_good_until_its_time_is_over(operators: Operators) -> None:
     await operators.create("ada", "editor", now=START)
     token = await operators.create_token("ada", "laptop", READ, valid_for=timedelta(days=1), now=START)
@@ -95,8 +90,8 @@ async def test_what_is_no_token_of_ours_belongs_to_nobody(operators: Operators) 
 async def test_what_does_not_fit_is_refused_and_leaves_nothing(db: Database, operators: Operators) -> None:
     await operators.create("ada", "editor", now=START)
     before = await audited(db)
-    for name, role in (("", "editor"), (" ", "editor"), ("x" * 101, "editor"), ("ben", "king")):
-        with pytest.raises(InvalidInput, match="a name of 1 to 100 characters and a role"):
+    for name, role in (("", "editor"), (" ", "editor"), ("x" * 101, "editor"), ("a\x1b[31mb", "editor"), ("ben", "king")):
+        with pytest.raises(InvalidInput, match="a name of 1 to 100 characters that can be seen, and a role"):
             await operators.create(name, role, now=START)
     with pytest.raises(Conflict, match="of that name already"):
         await operators.create(" ada ", "owner", now=START)
@@ -125,6 +120,22 @@ async def test_the_first_credentials_are_given_once_in_a_databases_life(operator
     (row,) = await operators.tokens()
     await operators.revoke_token(row.token_id, now=START)
     assert await operators.first_credentials(now=START + timedelta(days=400)) is None
+
+
+async def test_the_owner_whom_the_first_start_adds_is_on_record(db: Database, operators: Operators) -> None:
+    await operators.first_credentials(now=START)
+    (row,) = await operators.tokens()
+    owner = await db.fetchval("select operator_id from operator")
+    assert await audited(db) == [
+        ("first start", "operator.create", f"operator {owner}"),
+        ("first start", "token.create", f"token {row.token_id} of owner"),
+    ]
+
+
+async def test_an_owner_who_was_there_before_is_not_said_to_be_added(db: Database, operators: Operators) -> None:
+    await operators.create("owner", "owner", now=START)
+    await operators.first_credentials(now=START)
+    assert [action for _, action, _ in await audited(db)] == ["operator.create", "token.create"]
 
 
 async def test_two_first_starts_at_once_give_them_once(operators: Operators) -> None:

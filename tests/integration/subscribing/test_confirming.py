@@ -58,13 +58,27 @@ async def test_a_second_click_says_that_it_was_confirmed_already(people: People)
     token = await pending(people)
     await people.confirm(token)
     before = await people.house.db.fetch("select * from confirmation, subscription, subscriber")
-    for later in (timedelta(0), timedelta(hours=1), timedelta(days=400)):
+    for later in (timedelta(0), timedelta(hours=1), timedelta(hours=22, minutes=59, seconds=59)):
         people.clock.at += later
         assert (await people.house.confirming.look(token, now=people.clock.at)).already
         assert (await people.confirm(token)).already
     assert await people.house.db.fetch("select * from confirmation, subscription, subscriber") == before
     assert await people.events(ADA) == ["asked", "confirmed"]
     assert await people.house.db.fetchval("select sum(confirmed) from list_day") == 1
+
+
+@pytest.mark.parametrize("job_has_run", [False, True])
+async def test_a_link_that_was_used_has_no_longer_a_life_than_others(people: People, job_has_run: bool) -> None:
+    """Whoever finds the mail a year later, forwarded or in a mailbox that changed hands, must not end a subscription by it."""
+    token = await pending(people)
+    await people.confirm(token)
+    people.clock.move(hours=24)
+    if job_has_run:
+        await people.tick()
+    await dead(people, token)
+    assert await people.states(ADA) == {"letter": "confirmed"}
+    assert await people.suppressions(ADA) == set()
+    assert await people.count("confirmation") == (0 if job_has_run else 1)
 
 
 @pytest.mark.parametrize("job_has_run", [False, True])
@@ -190,11 +204,23 @@ async def test_refusing_what_somebody_else_confirmed_ends_the_subscription(peopl
     """A mail scanner that presses buttons, or whoever else reads that mailbox."""
     token = await pending(people)
     await people.confirm(token)
-    people.clock.move(days=3)
+    people.clock.move(hours=3)
     await people.refuse(token)
     assert not await people.is_known(ADA)
     assert await people.suppressions(ADA) == {(people.letter.list_id, "refused")}
     assert await people.sign_up(ADA) is None
+
+
+async def test_a_link_that_was_not_used_says_too_that_refusing_ends_what_another_confirmed(people: People) -> None:
+    first = await pending(people, "letter")
+    people.clock.move(minutes=10)
+    second = await pending(people, "letter", "digest")
+    assert not (await people.house.confirming.look(second, now=people.clock.at)).confirmed
+    await people.confirm(first)
+    view = await people.house.confirming.look(second, now=people.clock.at)
+    assert (view.already, view.confirmed) == (False, True)
+    await people.refuse(second)
+    assert not await people.is_known(ADA)
 
 
 async def test_a_refused_subscription_leaves_the_others_and_their_clock(people: People) -> None:

@@ -8,13 +8,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from newsletter.consent.service import Origin
 from newsletter.core.errors import InvalidAddress, InvalidInput, NotFound, TooMany
 from newsletter.subscribing import store
 from newsletter.subscribing.lists import ListText, NewList, NewSender, create_list
-from tests.people import WEB, People
+from tests.people import NORTHWIND, WEB, People
 
 ADA, BEN = "Ada@example.org", "ben@example.org"
 ABOUT_ADDRESSES = (
@@ -70,7 +71,7 @@ async def test_lists_that_are_private_closed_or_of_several_senders_cannot_be_sig
     other = NewSender("Southwind", "letter@southwind.example", "Hill 1", "privacy@southwind.example")
     await create_list(house.db, NewList("other", {"en": ListText("Other", "")}), other, base_host=house.host, now=now)
     await create_list(
-        house.db, NewList("inner", {"en": ListText("Inner", "")}, public=False), other, base_host=house.host, now=now
+        house.db, NewList("inner", {"en": ListText("Inner", "")}, public=False), other.name, base_host=house.host, now=now
     )
     with pytest.raises(InvalidInput, match="come from different senders"):
         await people.request(ADA, "letter", "other")
@@ -136,7 +137,7 @@ async def test_asking_never_touches_what_is_confirmed_whoever_asks(people: Peopl
         people.house.db,
         subscriber_id=who,
         list_ids=[people.letter.list_id],
-        language="de",
+        languages=["de"],
         requested_at=later,
         expires_at=later + timedelta(hours=24),
     )
@@ -160,15 +161,73 @@ async def test_strangers_change_neither_name_nor_language_nor_address_of_a_reade
     await people.sign_up(ADA, name="First", language="de")
     people.clock.move(minutes=10)
     token = await people.sign_up("ada@example.org", name="Ada")
-    assert tuple(await kept()) == ("Ada@example.org", "Ada", "en")
     assert token is not None
     await people.confirm(token)
-    await people.sign_up("ADA@example.org", "digest", name="Stranger", language="de")
+    assert tuple(await kept()) == ("Ada@example.org", "Ada", "en")
+    people.clock.move(minutes=10)
+    more = await people.sign_up("ADA@example.org", "digest", name="Stranger", language="de")
+    assert more is not None
+    await people.confirm(more)
     assert tuple(await kept()) == ("Ada@example.org", "Ada", "en")
     await people.unsubscribe(ADA)
+    await people.unsubscribe(ADA, "digest")
     people.clock.move(minutes=10)
     await people.sign_up("ADA@example.org", name="Stranger", language="de")
     assert tuple(await kept()) == ("Ada@example.org", "Ada", "en")
+
+
+async def test_whoever_comes_back_is_called_what_they_say_now(people: People) -> None:
+    await people.reader(ADA, name="Ada Lovelace")
+    await people.unsubscribe(ADA)
+    people.clock.move(days=1)
+    token = await people.sign_up(ADA, name="A. L.", language="de")
+    assert token is not None
+    await people.confirm(token)
+    assert tuple(await people.house.db.fetchrow("select name, language from subscriber") or ()) == ("A. L.", "de")
+    await people.unsubscribe(ADA)
+    people.clock.move(days=1)
+    nameless = await people.sign_up(ADA)
+    assert nameless is not None
+    await people.confirm(nameless)
+    assert tuple(await people.house.db.fetchrow("select name, language from subscriber") or ()) == ("", "en")
+
+
+async def test_a_sign_up_for_several_speaks_the_language_of_the_first_and_each_list_its_own(people: People) -> None:
+    """Whatever their ids are: `letter` speaks English and German, `digest` English, `brief` German."""
+    house = people.house
+    text = {"de": ListText("Der Brief", "")}
+    await create_list(house.db, NewList("brief", text), NORTHWIND.name, base_host=house.host, now=people.clock.at)
+    token = await people.sign_up(ADA, "brief", "letter", "digest", language="de")
+    assert token is not None
+    (mail,) = await people.letters(ADA)
+    assert mail.subject == "Bitte bestätigen Sie: Der Brief, Der Nordwindbrief, The Digest"
+    view = await people.house.confirming.look(token, now=people.clock.at)
+    assert view.language == "de"
+    rows = await house.db.fetch("select l.slug, s.language from subscription s join list l using (list_id)")
+    assert {row["slug"]: row["language"] for row in rows} == {"brief": "de", "letter": "de", "digest": "en"}
+
+    token = await people.sign_up(BEN, "digest", "brief", "letter", language="en")
+    assert token is not None
+    (mail,) = await people.letters(BEN)
+    assert mail.subject == "Please confirm: The Digest, Der Brief, The Northwind Letter"
+    assert (await people.house.confirming.look(token, now=people.clock.at)).language == "en"
+    rows = await house.db.fetch(
+        "select l.slug, s.language from subscription s join list l using (list_id) where subscriber_id = $1", people.id_of(BEN)
+    )
+    assert {row["slug"]: row["language"] for row in rows} == {"digest": "en", "brief": "de", "letter": "en"}
+
+
+async def test_workers_are_woken_for_every_mail_that_is_queued(people: People) -> None:
+    """Else it waits for the next look at the clock."""
+    woken = asyncio.Event()
+    connection = await asyncpg.connect(people.house.settings.database_url.get_secret_value())
+    try:
+        await people.request(ADA)
+        await connection.add_listener("newsletter_work", lambda *_: woken.set())
+        await people.decide()
+        await asyncio.wait_for(woken.wait(), 5)
+    finally:
+        await connection.close()
 
 
 async def test_requests_are_decided_on_in_the_order_they_came(people: People) -> None:
@@ -185,7 +244,7 @@ async def test_a_request_that_cannot_be_worked_on_does_not_hold_up_the_others(pe
     await people.request(BEN)
     assert await people.decide() == 2
     assert await people.states(BEN) == {"letter": "pending"}
-    assert await people.count("signup_request", "attempts = 1 and not_before = $1", people.clock.at + timedelta(minutes=1)) == 1
+    assert await people.count("signup_request", "not_before = $1", people.clock.at + timedelta(minutes=1)) == 1
     people.clock.move(seconds=59)
     assert await people.decide() == 0
     people.clock.move(seconds=1)

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from newsletter.core.database import Database
 from newsletter.core.errors import Conflict, InvalidAddress, InvalidInput, NotFound
+from newsletter.core.migrations import migrate, migrations
 from newsletter.subscribing.lists import (
     ListText,
     MailingList,
@@ -17,11 +19,22 @@ from newsletter.subscribing.lists import (
     create_list,
     list_by_id,
     list_by_slug,
+    lists_by_id,
     open_lists,
     sizes,
 )
+from tests.conftest import START
 from tests.people import People
 
+NO_PAGES = (
+    "https://example.org:99999/x",
+    "https://exa mple.org/",
+    "https://*/",
+    "https://user:pw@example.org/",
+    "https://example.org/a\nb",
+    "https://example.org/a\x1b[31m",
+    "https://example..org/",
+)
 TEXTS = {"de": ListText("Der Brief", "Monatlich."), "en": ListText("The Letter", "Monthly.")}
 LIST = NewList("news", TEXTS, time_zone="Europe/Berlin", return_urls=("https://example.org/thanks",))
 SENDER = NewSender("Society", "letter@Bücher.example", "Harbour Street 4,\n  Flensburg", "privacy@example.org",
@@ -64,6 +77,8 @@ async def test_what_is_there_twice_or_not_at_all_is_said(people: People) -> None
     await create(people)
     with pytest.raises(Conflict, match='"news" exists already: choose another short name'):
         await create(people)
+    with pytest.raises(Conflict, match='is a sender "Society" already: give its name alone'):
+        await create(people, replace(LIST, slug="other"))
     with pytest.raises(NotFound, match='no sender "Nobody"'):
         await create(people, replace(LIST, slug="other"), "Nobody")
     with pytest.raises(NotFound):
@@ -90,6 +105,8 @@ async def test_a_list_that_cannot_be_is_refused_and_leaves_nothing(people: Peopl
         {"return_urls": ("/thanks",)},
         {"return_urls": ("javascript:alert(1)",)},
         {"return_urls": ("http://[",)},
+        {"texts": {"en": ListText("Letter", "a\x1b[31mb")}},
+        *({"return_urls": (url,)} for url in NO_PAGES),
     ]
     for change in changes:
         with pytest.raises(InvalidInput):
@@ -107,6 +124,8 @@ async def test_a_sender_that_cannot_be_is_refused(people: People) -> None:
         {"postal_address": "x" * 301},
         {"legal_notice": "example.org/imprint"},
         {"legal_notice": "javascript:alert(1)"},
+        {"postal_address": "Harbour Street 4\x1b[31m"},
+        *({"legal_notice": url} for url in NO_PAGES),
     ]
     for change in changes:
         with pytest.raises(InvalidInput):
@@ -119,6 +138,31 @@ async def test_a_senders_addresses_are_bare_addresses(people: People) -> None:
             change: dict[str, Any] = {field: address}
             with pytest.raises(InvalidAddress):
                 await create(people, sender=replace(SENDER, **change))
+
+
+async def test_lists_come_in_the_order_in_which_they_are_named(people: People) -> None:
+    db, (first, second) = people.house.db, (people.letter, people.digest)
+    for names in (("letter", "digest"), ("digest", "letter")):
+        assert [each.slug for each in await open_lists(db, names)] == list(names)
+    assert await open_lists(db, ["digest", "letter", "digest"]) == [second, first]
+    assert await lists_by_id(db, [second.list_id, 4711, first.list_id]) == [second, first]
+
+
+async def test_senders_who_had_one_name_before_that_was_refused_are_told_apart(empty_database_url: str) -> None:
+    """The first keeps it: it is the one that the command line meant."""
+    db = await Database.connect(empty_database_url)
+    try:
+        await migrate(db, now=START, known=[each for each in migrations() if each.number < 4])
+        for _ in range(2):
+            await db.execute(
+                "insert into sender (name, from_address, postal_address, contact, created_at) "
+                "values ('Society', 'a@example.org', 'Street 1', 'a@example.org', $1)",
+                START,
+            )
+        await migrate(db, now=START)
+        assert [row["name"] for row in await db.fetch("select name from sender order by sender_id")] == ["Society", "Society 2"]
+    finally:
+        await db.close()
 
 
 async def test_readers_are_counted_by_list_and_state(people: People) -> None:

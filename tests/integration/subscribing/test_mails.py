@@ -22,7 +22,7 @@ async def test_the_confirmation_mail_is_bare(people: People) -> None:
     assert letter.subject == "Please confirm: The Northwind Letter"
     assert lines(letter.text) == (
         "Somebody, probably you, asked on 21 November 2026 at 14:05 (UTC) for\n"
-        '"The Northwind Letter" by Northwind Society to be sent to this address.\n'
+        "“The Northwind Letter” by Northwind Society to be sent to this address.\n"
         "\n"
         "To confirm, open this page and press the button:\n"
         f"{link}\n"
@@ -70,8 +70,9 @@ async def test_people_are_answered_in_their_language_and_the_lists_time_zone(peo
     await people.sign_up(ADA, language="de")
     (letter,) = await people.letters()
     assert letter.text is not None
-    assert "21. November 2026 um 15:05 Uhr" in letter.text
-    assert "Der Nordwindbrief" in letter.text
+    assert "21. November 2026 um 15:05 Uhr (MEZ)" in " ".join(letter.text.split())
+    assert "„Der Nordwindbrief“" in letter.text
+    assert '<html lang="de">' in (letter.html or "")
     await people.sign_up(BEN, "digest", language="de")
     (letter,) = await people.letters(BEN)
     assert letter.subject == "Please confirm: The Digest"
@@ -112,6 +113,20 @@ async def test_whoever_is_subscribed_already_is_told_so_by_mail_alone(people: Pe
     assert link in (letter.html or "")
     assert letter.header("List-Unsubscribe") == f"<{link}>"
     assert letter.header("List-Unsubscribe-Post") == "List-Unsubscribe=One-Click"
+
+
+async def test_that_mail_about_two_lists_has_a_link_for_each_and_no_header_for_one_of_them(people: People) -> None:
+    """RFC 8058 has room for one address: a button that ends one of two would be taken for the end of both."""
+    await people.reader(ADA, "letter", "digest")
+    people.clock.move(days=1)
+    await people.sign_up(ADA, "digest", "letter")
+    (letter,) = await people.letters()
+    assert letter.subject == "You are subscribed already: The Digest, The Northwind Letter"
+    for slug in ("letter", "digest"):
+        link = f"https://news.example.org/unsubscribe/{people.unsubscribe_token(ADA, slug)}"
+        assert link in (letter.text or "")
+        assert link in (letter.html or "")
+    assert not [name for name, _ in letter.headers if name.lower().startswith("list-")]
 
 
 async def test_that_mail_speaks_of_what_is_so_when_it_is_sent(people: People) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from newsletter.core.database import Connection
+from newsletter.core.database import Connection, Database
 from newsletter.core.errors import DatabaseUnavailable
 from newsletter.core.i18n import translations
 from newsletter.core.promises import Kept, Promise
 from newsletter.jobs import store as jobs
-from newsletter.jobs.schedule import LEASE, RETRY_AFTER, Job, Schedule, retention_jobs
+from newsletter.jobs.schedule import LEASE, RETRY_AFTER, Job, Renew, Schedule, retention_jobs
 from newsletter.privacy.service import BATCH, Retention
 from newsletter.subscribing.promises import keep_left
 from tests.people import People
@@ -40,6 +41,12 @@ insert into subscription (subscriber_id, list_id, state, language, requested_at,
                           unsubscribed_via)
 select subscriber_id, list_id, 'unsubscribed', 'en', $1, $1, $1, 'link' from made, list
 """
+
+
+def scheduled(people: People, **runs: Callable[[datetime, Renew], Awaitable[int]]) -> Schedule:
+    """Daily jobs."""
+    jobs = [Job(name, timedelta(days=1), run) for name, run in runs.items()]
+    return Schedule(people.house.db, people.clock, jobs, worker="w")
 
 
 def promise(people: People, name: str) -> Promise:
@@ -97,44 +104,83 @@ async def test_whoever_left_the_last_list_is_gone_fourteen_days_later(people: Pe
     assert await people.house.db.fetchval("select sum(erased) from list_day") == 2
 
 
-async def test_a_new_request_puts_it_off(people: People) -> None:
-    await people.reader(ADA)
-    await people.unsubscribe(ADA)
-    people.clock.move(days=13, hours=20)
-    token = await people.sign_up(ADA)
-    people.clock.move(hours=5)
-    await people.tick()
+async def test_a_new_request_does_not_put_it_off_and_begins_a_life_of_its_own(people: People) -> None:
+    """Anybody can make one, with any address: it must neither break the promise nor be broken by it."""
+    await people.reader(ADA, "letter", "digest", name="Ada")
+    await people.unsubscribe(ADA, "letter")
+    await people.unsubscribe(ADA, "digest")
+    left_at = people.clock.at
+    people.clock.at = left_at + timedelta(days=14, hours=-5)
+    token = await people.sign_up(ADA, name="A. L.")
     assert token is not None
+    asked_at = people.clock.at
+    await people.letters()
+    people.clock.at = left_at + timedelta(days=14)
+    await people.tick()
+
+    for table, moment in (("subscriber", "created_at"), ("subscription", "requested_at"), ("consent_event", "occurred_at")):
+        assert await people.count(table, f"{moment} < $1", asked_at) == 0, table
+        assert await people.count(table) == 1, table
+    assert await people.count("consent_origin") == await people.count("confirmation") == 1
+    assert await people.count("subscriber", "name = '' and left_at is null") == 1
+    assert await people.count("subscription", "num_nonnulls(confirmed_at, unsubscribed_at, unsubscribed_via) = 0") == 1
+    assert await people.suppressions(ADA) == {(people.letter.list_id, "left"), (people.digest.list_id, "left")}
+    assert await people.count("withdrawal", "kind = 'erased'") == 1
+    assert await people.house.db.fetchval("select sum(erased) from list_day") == 2
+    run = (await people.house.retention.latest_runs())["left"]
+    assert (run.removed, run.oldest_due) == (1, people.clock.at)
+
     await people.confirm(token)
+    assert await people.states(ADA) == {"letter": "confirmed"}
+    assert await people.suppressions(ADA) == {(people.digest.list_id, "left")}
+    assert await people.house.db.fetchval("select name from subscriber") == "A. L."
     people.clock.move(days=20)
     await people.tick()
     assert await people.states(ADA) == {"letter": "confirmed"}
 
 
-async def test_but_never_past_28_days(people: People) -> None:
-    """Else somebody who signs an address up each day could keep it here for ever."""
+async def test_such_a_request_lapses_like_any_other_and_leaves_nothing_but_codes(people: People) -> None:
     await people.reader(ADA)
     await people.unsubscribe(ADA)
-    await people.house.db.execute("delete from limit_hit")
-    left, left_at = promise(people, "left"), people.clock.at
-    for day in range(14, 29):
-        people.clock.at = left_at + timedelta(days=day, hours=-1)
-        await people.sign_up(ADA)
-        await people.house.db.execute("delete from limit_hit")
-        people.clock.move(minutes=59, seconds=59)
-        await people.house.retention.keep(left, now=people.clock.at)
-        assert await people.states(ADA) == {"letter": "pending"}, day
-    people.clock.move(seconds=1)
+    people.clock.move(days=13, hours=20)
+    await people.sign_up(ADA)
+    await people.pass_time(timedelta(hours=24, minutes=5), tick=timedelta(minutes=5))
+    for table in ("subscriber", "subscription", "confirmation", "consent_event", "consent_origin"):
+        assert await people.count(table) == 0, table
+    assert await people.suppressions(ADA) == {(people.letter.list_id, "left")}
+
+
+async def test_the_mail_of_such_a_request_is_still_sent_and_nothing_else_of_the_old_life_is_kept(people: People) -> None:
+    """It waits while no relay takes mail, and the sweep that folds the old life's deliveries takes single mails with them."""
+    who = await people.reader(ADA)
+    await people.house.db.execute(
+        """with new as (insert into campaign (list_id, name, created_at) values ($1, 'November', $2) returning campaign_id)
+           select *, ensure_delivery_week('2026-11-16') from new""",
+        people.letter.list_id, people.clock.at)  # fmt: skip
+    await people.house.db.execute(
+        """insert into delivery (subscriber_id, campaign_id, week, state, epoch, attempts, first_at, attempted_at)
+           values ($1, 1, '2026-11-16', 'accepted', 1, 1, $2, $2)""",
+        who, people.clock.at)  # fmt: skip
+    await people.letters()
+    await people.unsubscribe(ADA)
+    people.clock.move(days=13, hours=20)
+    token = await people.sign_up(ADA)
+    assert token is not None
+    people.clock.move(hours=5)
     await people.tick()
-    assert not await people.is_known(ADA)
+    assert await people.count("delivery") == 0
+    assert await people.count("delivery_folded", "state = 'accepted' and count = 1") == 1
+    (newest,) = await people.letters(ADA)
+    assert token in (newest.text or "")
+    await people.confirm(token)
+    assert await people.states(ADA) == {"letter": "confirmed"}
 
 
-async def test_somebody_who_asks_anew_at_that_very_moment_is_kept(people: People) -> None:
-    """The sweep has found them, waits for the lock, and looks again."""
+async def test_somebody_who_comes_back_at_that_very_moment_is_kept(people: People) -> None:
+    """The sweep has found them, waits for the lock, and looks again; it counts whom it erased, not whom it found."""
     await people.reader(ADA)
     await people.unsubscribe(ADA)
     people.clock.move(days=14)
-    await people.request(ADA)
     keep = keep_left(timedelta(days=14))
 
     async def sweep() -> Kept:
@@ -144,14 +190,12 @@ async def test_somebody_who_asks_anew_at_that_very_moment_is_kept(people: People
     async with people.house.db.transaction() as other:
         await other.execute("select from subscriber for update")
         sweeping = asyncio.create_task(sweep())
-        while not await other.fetchval("select count(*) from pg_locks where not granted"):
-            pass
-        request = await people.house.db.fetchrow("delete from signup_request returning *")
-        await other.execute(
-            "update subscription set state = 'pending', expires_at = $1, undo_id = null, undo_until = null",
-            request["expires_at"])  # fmt: skip
-    await sweeping
-    assert await people.states(ADA) == {"letter": "pending"}
+        async with asyncio.timeout(20):
+            while not await other.fetchval("select count(*) from pg_locks where not granted"):
+                pass  # Asking takes its time.
+        await other.execute("update subscriber set left_at = null")
+    assert await sweeping == Kept(0)
+    assert await people.states(ADA) == {"letter": "unsubscribed"}
 
 
 @pytest.mark.parametrize(
@@ -167,11 +211,13 @@ async def test_however_many_are_due_all_go_in_one_run_of_short_batches(
     await people.tick()
     assert await people.count("subscriber") == 0
     assert await people.count("subscription") == 0
-    (run,) = await runs(people, name)
-    assert (run["removed"], run["started_at"], run["oldest_due"]) == (removed, people.clock.at, began + due)
+    assert all(run["removed"] <= 2 * BATCH for run in await runs(people, name))
+    run = (await people.house.retention.latest_runs())[name]
+    assert (run.removed, run.started_at, run.oldest_due) == (removed, people.clock.at, began + due)
 
 
-async def test_every_run_is_on_record_with_what_it_did(people: People) -> None:
+async def test_every_run_that_removed_something_is_on_record_with_what_it_did(people: People) -> None:
+    """One that did not says no more than the job's own row, and there would be half a million of them in a year."""
     await people.sign_up(ADA)
     asked_at = people.clock.at
     people.clock.move(minutes=10)
@@ -180,12 +226,12 @@ async def test_every_run_is_on_record_with_what_it_did(people: People) -> None:
     await people.tick()
     people.clock.move(minutes=5)
     await people.tick()
-    first, second = await runs(people, "unconfirmed")
-    assert (first["removed"], first["oldest_due"]) == (2, asked_at + timedelta(hours=24))
-    assert (second["removed"], second["oldest_due"], second["started_at"]) == (0, None, people.clock.at)
+    (run,) = await runs(people, "unconfirmed")
+    assert (run["removed"], run["oldest_due"]) == (2, asked_at + timedelta(hours=24))
+    assert await people.count("retention_run", "removed = 0") == 0
     latest = await people.house.retention.latest_runs()
-    assert set(latest) == {each.name for each in people.house.retention.promises}
-    assert latest["unconfirmed"].started_at == people.clock.at
+    assert latest["unconfirmed"].started_at == people.clock.at - timedelta(minutes=5)
+    assert await people.count("job", "name = 'keep:unconfirmed' and last_finished = $1", people.clock.at) == 1
 
 
 async def test_two_workers_that_tick_at_once_run_each_job_once(people: People) -> None:
@@ -194,7 +240,7 @@ async def test_two_workers_that_tick_at_once_run_each_job_once(people: People) -
     ran = await asyncio.gather(*(people.tick(worker=f"worker {number}") for number in range(3)))
     names = [f"keep:{each.name}" for each in people.house.retention.promises]
     assert sorted(name for each in ran for name in each) == sorted(names)
-    assert await people.count("retention_run") == len(names)
+    assert len(await runs(people, "unconfirmed")) == 1
     assert await people.count("job", "epoch = 1") == len(names)
 
 
@@ -215,30 +261,27 @@ async def test_a_tick_that_was_missed_is_caught_up(people: People) -> None:
     people.clock.move(days=3)
     await people.tick()
     assert not await people.is_known(ADA)
-    assert len(await runs(people, "unconfirmed")) == 2
 
 
 async def test_a_job_that_fails_is_recorded_and_tried_again_soon_and_holds_up_no_other(people: People) -> None:
     attempts: list[datetime] = []
 
-    async def fail(now: datetime) -> int:
+    async def fail(now: datetime, renew: Renew) -> int:
         attempts.append(now)
         if len(attempts) == 1:
             raise ValueError("ada@example.org")
         return 1
 
-    async def other(now: datetime) -> int:
+    async def other(now: datetime, renew: Renew) -> int:
         return 0
 
-    schedule = Schedule(
-        people.house.db, [Job("fails", timedelta(days=1), fail), Job("other", timedelta(days=1), other)], worker="w"
-    )
-    assert await schedule.run_due(people.clock.at) == ["fails", "other"]
+    schedule = scheduled(people, fails=fail, other=other)
+    assert await schedule.run_due() == ["fails", "other"]
     state = {row.name: row for row in await jobs.job_states(people.house.db)}["fails"]
     assert state.last_error == "ValueError"
     assert state.next_run_at == people.clock.at + RETRY_AFTER
     people.clock.at += RETRY_AFTER
-    assert await schedule.run_due(people.clock.at) == ["fails"]
+    assert await schedule.run_due() == ["fails"]
     state = {row.name: row for row in await jobs.job_states(people.house.db)}["fails"]
     assert (state.last_error, state.last_finished) == (None, people.clock.at)
     assert state.next_run_at == people.clock.at + timedelta(days=1)
@@ -257,13 +300,39 @@ async def test_a_promise_that_fails_half_way_keeps_what_it_has_done_and_goes_on_
             raise ValueError
         return await real.keep(db, now, size)
 
-    failing = Retention(people.house.db, [Promise("unconfirmed", real.sentence, real.every, real.grace, keep)])
-    schedule = Schedule(people.house.db, retention_jobs(failing), worker="w")
-    await schedule.run_due(people.clock.at)
-    assert 0 < await people.count("subscriber") < MANY
+    failing = Retention(people.house.db, people.clock, [Promise("unconfirmed", real.sentence, real.every, real.grace, keep)])
+    schedule = Schedule(people.house.db, people.clock, retention_jobs(failing), worker="w")
+    await schedule.run_due()
+    left = await people.count("subscriber")
+    assert 0 < left < MANY
+    began = people.clock.at
+    (first,) = await runs(people, "unconfirmed")
+    assert first["removed"] == await people.house.db.fetchval("select sum(lapsed) from list_day") > 0
     people.clock.at += RETRY_AFTER
-    await schedule.run_due(people.clock.at)
+    await schedule.run_due()
     assert await people.count("subscriber") == 0
+    recorded = await people.house.db.fetch(
+        "select started_at, sum(removed) as removed from retention_run group by started_at order by started_at")  # fmt: skip
+    assert [tuple(row) for row in recorded] == [
+        (began, first["removed"]), (people.clock.at, 2 * MANY - first["removed"])]  # fmt: skip
+
+
+async def test_a_record_says_when_its_batch_was_done(people: People) -> None:
+    """A clock that was set back a little in between does not stop the sweep."""
+    real = promise(people, "unconfirmed")
+    for number, took in enumerate((90.0, -0.5)):
+        await people.sign_up(f"reader{number}@example.org")
+        people.clock.move(hours=24)
+        began = people.clock.at
+
+        async def keep(db: Connection, now: datetime, size: int, took: float = took) -> Kept:
+            people.clock.move(seconds=took)
+            return await real.keep(db, now, size)
+
+        slow = Promise("slow", real.sentence, real.every, real.grace, keep)
+        await Retention(people.house.db, people.clock, [slow]).keep(slow, now=began)
+        run = (await people.house.retention.latest_runs())["slow"]
+        assert (run.started_at, run.finished_at) == (began, began + timedelta(seconds=max(took, 0)))
 
 
 async def test_the_job_of_a_worker_that_fell_silent_is_taken_over(people: People) -> None:
@@ -280,13 +349,97 @@ async def test_the_job_of_a_worker_that_fell_silent_is_taken_over(people: People
 
 
 async def test_a_database_that_goes_away_is_not_taken_for_a_failure_of_the_job(people: People) -> None:
-    async def away(now: datetime) -> int:
+    """What is due after it is not begun, and nobody waits for its lease when the database is back."""
+
+    async def away(now: datetime, renew: Renew) -> int:
         raise DatabaseUnavailable("PostgreSQL cannot be reached.")
 
-    schedule = Schedule(people.house.db, [Job("job", timedelta(days=1), away)], worker="w")
+    async def never(now: datetime, renew: Renew) -> int:
+        raise AssertionError
+
+    schedule = scheduled(people, away=away, other=never)
     with pytest.raises(DatabaseUnavailable):
-        await schedule.run_due(people.clock.at)
-    assert (await jobs.job_states(people.house.db))[0].last_error is None
+        await schedule.run_due()
+    (state,) = await jobs.job_states(people.house.db)
+    assert (state.name, state.last_error, state.next_run_at) == (
+        "away", "DatabaseUnavailable", people.clock.at + RETRY_AFTER)  # fmt: skip
+    assert await people.count("job", "lease_until is null") == 1
+
+
+async def test_a_job_whose_statement_takes_too_long_has_failed_and_holds_up_no_other(people: People, database_url: str) -> None:
+    db = await Database.connect(database_url, answer_within=0.1)
+
+    async def hangs(now: datetime, renew: Renew) -> int:
+        await db.execute("select pg_sleep(60)")
+        return 0
+
+    async def other(now: datetime, renew: Renew) -> int:
+        return 0
+
+    assert await scheduled(people, hangs=hangs, other=other).run_due() == ["hangs", "other"]
+    await db.close()
+    state = {row.name: row for row in await jobs.job_states(people.house.db)}["hangs"]
+    assert (state.last_error, state.next_run_at) == ("StatementTimeout", people.clock.at + RETRY_AFTER)
+
+
+async def test_a_job_that_is_cut_off_is_handed_back(people: People) -> None:
+    """A worker that is told to stop and cannot wait: the next one need not wait for the lease to end."""
+    begun = asyncio.Event()
+
+    async def endless(now: datetime, renew: Renew) -> int:
+        begun.set()
+        await asyncio.get_running_loop().create_future()
+        return 0
+
+    ticking = asyncio.create_task(scheduled(people, job=endless).run_due())
+    await begun.wait()
+    ticking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ticking
+    assert await people.count("job", "lease_until is null and next_run_at = $1", people.clock.at + RETRY_AFTER) == 1
+
+
+async def test_each_job_has_the_time_that_it_begins_at(people: People) -> None:
+    """After one that took longer than a lease, the next would else be claimed with a lease that is over already."""
+    began = people.clock.at
+    seen: list[datetime] = []
+
+    async def slow(now: datetime, renew: Renew) -> int:
+        people.clock.at += 2 * LEASE
+        return 0
+
+    async def after(now: datetime, renew: Renew) -> int:
+        seen.append(now)
+        assert await people.count("job", "name = 'after' and lease_until = $1", now + LEASE) == 1
+        return 0
+
+    assert await scheduled(people, slow=slow, after=after).run_due() == ["slow", "after"]
+    assert seen == [began + 2 * LEASE]
+    state = {row.name: row for row in await jobs.job_states(people.house.db)}["slow"]
+    assert (state.last_started, state.last_finished) == (began, began + 2 * LEASE)
+
+
+async def test_a_long_sweep_keeps_its_lease_and_ends_when_it_has_lost_it(people: People) -> None:
+    await people.house.db.execute(LAPSED, people.clock.at, 2 * BATCH)
+    people.clock.move(hours=24)
+    real = promise(people, "unconfirmed")
+    batches = 0
+
+    async def keep(db: Connection, now: datetime, size: int) -> Kept:
+        nonlocal batches
+        batches += 1
+        lease = await people.house.db.fetchval("select lease_until from job")
+        assert lease == people.clock.at + LEASE
+        people.clock.at += LEASE * 0.6
+        if batches == 3:
+            await people.house.db.execute("update job set epoch = epoch + 1, leased_by = 'another'")
+        return await real.keep(db, now, size)
+
+    long = Retention(people.house.db, people.clock, [Promise("long", real.sentence, real.every, real.grace, keep)])
+    await Schedule(people.house.db, people.clock, retention_jobs(long), worker="w").run_due()
+    assert batches == 3
+    assert await people.count("subscriber") > 0
+    assert await people.count("job", "leased_by = 'another' and last_error is null") == 1
 
 
 async def test_what_is_kept_for_a_time_goes_when_it_is_over(people: People) -> None:

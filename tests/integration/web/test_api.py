@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient, TestServer
 
+from newsletter.app import House
 from newsletter.operators.service import Scope
+from newsletter.web.server import make_app
 from tests.conftest import ManualClock
 from tests.integration.web.site import READER, Site
 
@@ -78,8 +81,21 @@ async def test_a_token_does_what_its_scopes_say_and_ends_when_it_ends(call: Call
         "owner", "reader", [Scope.READ], valid_for=timedelta(days=1), now=clock.now()
     )
     assert (await call("GET", "", bearer=reading)).status == 200
-    for path, body in (("", CAMPAIGN), ("/1/test", {"to": "a@example.org"}), ("/1/send", None), ("/1/cancel", None)):
+    for path, body in (("", CAMPAIGN), ("/1/test", {"to": "a@example.org"})):
         assert (await call("POST", path, body, bearer=reading)).status == 403
+    for path in ("/1/send", "/1/pause", "/1/resume", "/1/cancel"):
+        assert (await call("POST", path, None, bearer=reading)).status == 403
+    assert (await call("POST", "", CAMPAIGN)).status == 201
+    for path in ("", "/1", "/1/preview"):
+        assert (await call("GET", path, bearer=reading)).status == 200
+    writing = await site.house.operators.create_token(
+        "owner", "writer", [Scope.WRITE], valid_for=timedelta(days=1), now=clock.now()
+    )
+    assert (await call("POST", "", CAMPAIGN, bearer=writing)).status == 201
+    for path in ("", "/1", "/1/preview"):
+        assert (await call("GET", path, bearer=writing)).status == 403
+    for path in ("/1/send", "/1/pause", "/1/resume", "/1/cancel"):
+        assert (await call("POST", path, None, bearer=writing)).status == 403
     clock.move(days=1)
     assert (await call("GET", "", bearer=reading)).status == 401
 
@@ -106,7 +122,7 @@ async def test_a_campaign_that_cannot_be_is_refused_and_says_where(
     call: Call, site: Site, change: dict[str, Any], field: str | None
 ) -> None:
     answer = await call("POST", "", {**CAMPAIGN, **change})
-    assert answer.status in (404, 422)
+    assert answer.status in (400, 404, 422)
     assert (await answer.json())["error"].get("field") == field
     assert (await (await call("GET", "")).json())["campaigns"] == []
 
@@ -122,8 +138,24 @@ async def test_a_broken_template_is_refused_with_its_line(call: Call, site: Site
 async def test_a_body_that_is_not_what_it_says_is_refused(site: Site, token: str, body: bytes) -> None:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     answer = await site.client.post("/api/v1/campaigns", data=body, headers=headers)
-    assert answer.status == 422
-    assert (await answer.json())["error"]["code"] == "invalid_input"
+    assert answer.status == 400
+    assert (await answer.json())["error"]["code"] == "malformed"
+
+
+@pytest.mark.parametrize("depth", [450, 900, 5000, 100_000])
+async def test_a_body_that_nests_deeply_is_refused(site: Site, token: str, depth: int) -> None:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    for opening, closing in ((b'{"a": ', b"}"), (b"[", b"]")):
+        body = b'{"name": ' + opening * depth + b"1" + closing * depth + b"}"
+        answer = await site.client.post("/api/v1/campaigns", data=body, headers=headers)
+        assert answer.status in (400, 422), depth
+        assert (await answer.json())["error"]["code"] in ("malformed", "invalid_input")
+
+
+async def test_another_kind_of_body_is_unsupported(site: Site, token: str) -> None:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "text/plain"}
+    answer = await site.client.post("/api/v1/campaigns", data=b"{}", headers=headers)
+    assert (answer.status, (await answer.json())["error"]["code"]) == (415, "unsupported_media_type")
 
 
 async def test_a_body_over_a_megabyte_is_refused(site: Site, token: str) -> None:
@@ -132,8 +164,50 @@ async def test_a_body_over_a_megabyte_is_refused(site: Site, token: str) -> None
     assert answer.status == 413
 
 
-@pytest.mark.parametrize("number", ["7", "999999999", "9999999999", "-1", "x"])
+async def test_what_a_program_is_told_is_about_what_it_sent(call: Call, site: Site) -> None:
+    assert (await call("POST", "", CAMPAIGN)).status == 201
+    tested = (await (await call("POST", "/1/test", {"to": "x"})).json())["error"]
+    assert (tested["code"], tested["field"]) == ("invalid_input", "to")
+    for path in ("/1/nothing", "/1/preview/x"):
+        message = (await (await call("GET", path)).json())["error"]["message"]
+        assert message == "There is nothing at this address: those of the API begin with /api/v1/campaigns."
+    wrong = await call("DELETE", "/1")
+    assert (wrong.status, wrong.headers["Allow"]) == (405, "GET,HEAD")
+    assert "the header Allow says" in (await wrong.json())["error"]["message"]
+
+
+async def test_a_language_that_a_campaign_was_not_written_in_is_no_other_one(call: Call, site: Site) -> None:
+    assert (await call("POST", "", CAMPAIGN)).status == 201
+    for answer in (
+        await call("GET", "/1/preview?language=de"),
+        await call("POST", "/1/test", {"to": "me@example.org", "language": "de"}),
+    ):
+        error = (await answer.json())["error"]
+        assert (answer.status, error["field"]) == (422, "language")
+        assert error["message"] == 'The campaign was not written in "de", but in en.'
+    assert await site.mailbox.messages() == []
+    assert (await call("GET", "/1/preview?language=en")).status == 200
+
+
+async def test_below_a_path_of_a_proxy_addresses_keep_it(house: House, site: Site, token: str) -> None:
+    below = House(
+        house.settings.model_copy(update={"base_url": "https://example.org/news"}), house.db, house.keyring, house.clock
+    )
+    headers = {"Authorization": f"Bearer {token}"}
+    async with TestClient(TestServer(make_app(below.services()))) as client:
+        made = await client.post("/api/v1/campaigns", json=CAMPAIGN, headers=headers)
+        assert made.headers["Location"] == "/news/api/v1/campaigns/1"
+        for _ in range(50):
+            await client.post("/api/v1/campaigns", json=CAMPAIGN, headers=headers)
+        overview = await (await client.get("/api/v1/campaigns", headers=headers)).json()
+        assert overview["next"] == "/news/api/v1/campaigns?before=2"
+        robots = await (await client.get("/robots.txt")).text()
+        assert "Disallow: /news/confirm/\n" in robots
+
+
+@pytest.mark.parametrize("number", ["7", "999999999", "9999999999", "-1", "x", "\u0661"])
 async def test_a_campaign_that_does_not_exist_is_not_found(call: Call, site: Site, number: str) -> None:
+    assert (await call("POST", "", CAMPAIGN)).status == 201
     answer = await call("GET", f"/{number}")
     assert answer.status == 404
     assert (await answer.json())["error"]["code"] == "not_found"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from newsletter.core.tokens import Purpose, Tokens
+from newsletter.subscribing.lists import ListText, NewList, create_list
 from tests.conftest import ManualClock
 from tests.integration.web.site import READER, Site, page
 
@@ -84,6 +85,25 @@ async def test_the_page_speaks_the_language_that_was_asked_in(site: Site) -> Non
     assert (await page(await site.get(f"{path}?lang=en"))).heading == "Please confirm: The Northwind Letter"
 
 
+async def test_the_page_of_a_mail_about_several_lists_speaks_the_language_of_that_mail(site: Site) -> None:
+    """The list with the lowest number may be one that does not speak it."""
+    now = site.house.clock.now()
+    brief = NewList("brief", {"de": ListText("Der Brief", "")})
+    await create_list(site.house.db, brief, "Northwind Society", base_host="x.example.org", now=now)
+    answer = await site.post("/subscribe/alerts", {"email": READER, "list": "brief"}, headers={"Accept-Language": "de"})
+    assert (await page(answer)).heading == "Check your mail"
+    await site.post("/subscribe/brief", {"email": "leser@example.org", "list": "alerts"}, headers={"Accept-Language": "en"})
+    await site.work()
+    headings = {}
+    for mail in await site.mailbox.messages():
+        path = next(word for word in (mail.text or "").split() if "/confirm/" in word).removeprefix("https://news.example.org")
+        headings[mail.recipients[0]] = (mail.subject, (await page(await site.get(path))).heading)
+    assert headings == {
+        READER: ("Please confirm: Excursion alerts, Der Brief", "Please confirm these letters"),
+        "leser@example.org": ("Bitte bestätigen Sie: Der Brief, Excursion alerts", "Bitte bestätigen Sie diese Newsletter"),
+    }
+
+
 async def test_one_mail_about_several_lists_confirms_them_with_one_button(site: Site) -> None:
     await site.sign_up(list="alerts")
     await site.work()
@@ -128,11 +148,18 @@ async def test_refusing_deletes_the_request_and_says_what_stays(site: Site) -> N
     assert (await site.get(path)).status == 410
 
 
-async def test_refusing_after_somebody_confirmed_says_that_the_subscription_ends(site: Site) -> None:
-    path = await site.confirm_path()
-    await site.post(path, {"do": "confirm"})
-    assert "The subscription ends with it." in (await page(await site.get(f"{path}/refuse"))).words
-    await site.post(f"{path}/refuse", {"do": "refuse"})
+async def test_refusing_after_somebody_confirmed_says_that_the_subscription_ends(site: Site, clock: ManualClock) -> None:
+    """By that link or by an earlier one: what the button does is the same."""
+    first = await site.confirm_path()
+    assert "The button ends that too." not in (await page(await site.get(f"{first}/refuse"))).words
+    clock.move(minutes=10)
+    second = await site.confirm_path()
+    await site.post(first, {"do": "confirm"})
+    for path in (first, second):
+        shown = await page(await site.get(f"{path}/refuse"))
+        assert "You are subscribed already, by this mail or another. The button ends that too." in shown.words
+        assert "nothing is sent to you either" not in shown.words
+    await site.post(f"{second}/refuse", {"do": "refuse"})
     assert await site.state() is None
 
 

@@ -17,24 +17,23 @@ from newsletter.subscribing.leaving import Leaving
 from newsletter.subscribing.lists import MailingList
 from newsletter.web.server import serve
 from tests.integration.web.site import Site
+from tests.ports import free_port
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+async def until_listening(port: int, *, no_more: bool = False) -> None:
+    """Each try waits for an answer from the kernel, and lets the server go on meanwhile."""
+    async with asyncio.timeout(5):
+        while await is_listening(port) is no_more:
+            pass
 
 
-async def until_listening(port: int) -> None:
-    for _ in range(500):
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.01)
-        else:
-            writer.close()
-            return
-    raise AssertionError("nobody listens")
+async def is_listening(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 class SlowLeaving:
@@ -60,15 +59,7 @@ async def test_told_to_stop_it_takes_no_more_and_finishes_what_runs(site: Site, 
         running = asyncio.create_task(session.get(f"http://127.0.0.1:{port}/unsubscribe/x"))
         await slow.begun.wait()
         stop.set()
-        for _ in range(500):
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                break
-            writer.close()
-            await asyncio.sleep(0.01)
-        else:
-            raise AssertionError("it still listens")
+        await until_listening(port, no_more=True)
         await asyncio.wait({serving}, timeout=0.3)
         assert not serving.done()
         slow.go_on.set()

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 
+import pytest
 from aiohttp import FormData, MultipartWriter
 
 from newsletter.consent.service import Origin
@@ -184,6 +185,36 @@ async def test_the_honeypot_is_out_of_sight_of_eyes_keyboards_and_screen_readers
     assert {"class": "trap", "aria-hidden": "true"} in shown.all("div")
     style = await (await site.get("/static/style.css")).text()
     assert re.search(r"\.trap \{ position: absolute; left: -\d+vw", style)
+
+
+async def test_a_form_for_several_lists_names_them_all_and_can_be_filled_in_again_for_them(site: Site) -> None:
+    shown = await page(await site.post("/subscribe/alerts?lang=en", {"email": READER, "list": "letter"}))
+    assert "You asked for Excursion alerts, The Northwind Letter." in shown.words
+    (again,) = [address for tag, address in shown.addresses if tag == "a" and "list=" in address]
+    assert again == "/subscribe/alerts?lang=en&list=letter"
+    form = await page(await site.get(again))
+    assert [each["value"] for each in form.all("input") if each.get("name") == "list"] == ["alerts", "letter"]
+    assert "mails you Excursion alerts, The Northwind Letter." in form.words
+    assert (await site.get("/subscribe/alerts?list=nothing")).status == 404
+    assert (await site.get("/subscribe/alerts?list=a%00b")).status == 404
+
+
+async def test_a_form_for_several_lists_speaks_the_language_of_the_one_in_its_address(site: Site) -> None:
+    """Though its number may be the higher one, and the other list speak another."""
+    new = NewList("brief", {"de": ListText("Der Brief", "")})
+    await create_list(site.house.db, new, "Northwind Society", base_host="x.example.org", now=site.house.clock.now())
+    for address in (READER, "reader"):
+        shown = await page(await site.post("/subscribe/brief", {"email": address, "list": "alerts"}))
+        assert shown.all("html") == [{"lang": "de"}], address
+    (request,) = await site.requests()
+    assert request["language"] == "de"
+    wording = await site.house.db.fetchval("select content from wording where wording_hash = $1", request["wording_hash"])
+    assert wording.startswith("Mit der Anmeldung willigen Sie ein")
+
+
+async def test_a_list_without_a_description_has_no_empty_line_in_the_index(site: Site) -> None:
+    await site.house.db.execute("update list_text set description = ''")
+    assert "<p></p>" not in await (await site.get("/subscribe/")).text()
 
 
 # -- what is wrong with a form
@@ -381,6 +412,19 @@ async def test_a_body_over_64_kb_is_refused_with_a_length_and_without(site: Site
     assert await site.requests() == []
 
 
+async def test_a_body_that_does_not_arrive_is_not_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("newsletter.web.bodies.SLOWEST", 0.05)
+
+    async def never() -> AsyncIterator[bytes]:
+        yield b"email="
+        await asyncio.get_running_loop().create_future()
+
+    sending = asyncio.create_task(site.post("/subscribe/letter", never(), headers={"Content-Type": FORM}))
+    answer = await asyncio.wait_for(sending, 10)
+    assert answer.status == 408
+    assert "did not arrive in time" in (await page(answer)).words
+
+
 async def test_a_body_of_64_kb_is_taken(site: Site) -> None:
     fields = b"email=reader%40example.org&unused="
     body = fields + b"a" * (64 * 1024 - len(fields))
@@ -416,20 +460,21 @@ async def test_json_is_accepted_with_the_address_alone(site: Site) -> None:
 async def test_json_takes_name_lists_and_language(site: Site) -> None:
     body = {"email": READER, "name": "Jürgen", "lists": ["alerts", "letter"], "language": "de"}
     answer = await site.post("/subscribe/letter", json.dumps(body), headers={"Content-Type": "application/json; charset=utf-8"})
-    assert (await answer.json())["message"].startswith("Eine E-Mail sagt")
+    assert (await answer.json())["message"].startswith("Wie es weitergeht, steht in einer E-Mail")
     (request,) = await site.requests()
     assert (request["name"], request["language"]) == ("Jürgen", "de")
     assert request["list_ids"] == [site.letter.list_id, site.alerts.list_id]
 
 
 DOES_NOT_FIT: list[tuple[dict[str, object], int, str | None]] = [
-    ({}, 400, "email"),
-    ({"email": None}, 400, "email"),
-    ({"email": ["reader@example.org"]}, 400, "email"),
-    ({"email": READER, "lists": "letter"}, 400, "lists"),
-    ({"email": READER, "lists": [1]}, 400, "lists"),
-    ({"email": READER, "language": 1}, 400, "language"),
-    ({"email": READER, "admin": True}, 400, "admin"),
+    ({}, 422, "email"),
+    ({"email": None}, 422, "email"),
+    ({"email": ["reader@example.org"]}, 422, "email"),
+    ({"email": READER, "lists": "letter"}, 422, "lists"),
+    ({"email": READER, "lists": [1]}, 422, "lists.0"),
+    ({"email": READER, "name": "a\x00b"}, 400, None),
+    ({"email": READER, "language": 1}, 422, "language"),
+    ({"email": READER, "admin": True}, 422, "admin"),
     ({"email": "reader"}, 422, "email"),
     ({"email": READER, "name": "x" * 101}, 422, "name"),
     ({"email": READER, "lists": ["nothing"]}, 404, None),

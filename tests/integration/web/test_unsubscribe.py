@@ -109,6 +109,34 @@ async def test_one_click_is_understood_however_its_sender_spells_it(site: Site) 
         assert (answer.status, await site.state()) == (200, "unsubscribed"), (kind, body)
 
 
+async def test_a_boundary_or_name_in_an_encoding_that_is_none_does_no_harm(site: Site) -> None:
+    """RFC 2231 lets a parameter name its encoding, and Python believes it."""
+    part = b'--x\r\nContent-Disposition: form-data; name="do"\r\n\r\nunsubscribe\r\n--x--\r\n'
+    path = await site.subscribe()
+    for kind in (
+        "multipart/form-data; boundary*=utf-7''%ff+2AA-",
+        "multipart/form-data; boundary*=idna''%ff",
+        "multipart/form-data; boundary*=nonsense''x",
+        "multipart/form-data; boundary*=utf-8''%c3%bc",
+        "multipart/form-data; boundary=x; charset*=idna''%ff",
+        "application/x-www-form-urlencoded; charset*=idna''%ff",
+        f"application/x-www-form-urlencoded; charset*{'1' * 5000}=x",
+        f"multipart/form-data; boundary*{'1' * 5000}=x",
+    ):
+        answer = await site.post(path, part.replace(b"name", b"nam"), headers={"Content-Type": kind})
+        assert (answer.status, (await page(answer)).heading) == (200, "Unsubscribe from The Northwind Letter"), kind
+    for name in (
+        b"name*=idna''%ff",
+        b"name*=utf-7''%ff+2AA-",
+        b"filename*=idna''%ff; name=do",
+        b"name*" + b"1" * 5000 + b"=do",
+    ):
+        kind = "multipart/form-data; boundary=x"
+        answer = await site.post(path, part.replace(b'name="do"', name), headers={"Content-Type": kind})
+        assert answer.status == 200, name
+    assert await site.state() == "confirmed"
+
+
 async def test_one_click_is_not_limited_by_network(site: Site) -> None:
     path = await site.subscribe()
     for _ in range(site.house.settings.signups_per_network_hour + 5):
@@ -172,7 +200,18 @@ async def test_undo_works_once_within_the_hour(site: Site, clock: ManualClock) -
 
     token = await undo_token(site, path)
     clock.move(hours=1)
-    assert (await site.post("/unsubscribe/undo", {"token": token})).status == 410
+    for lang, button, says in (
+        ("en", "undo", "Unsubscribing can be taken back once, within one hour. To get the letter again, please sign up again."),
+        ("en", "delete", "If you did not take that back, your address is deleted by itself, on the date that the page said."),
+        ("de", "undo", "Eine Abmeldung lässt sich einmal zurücknehmen, innerhalb einer Stunde."),
+    ):
+        late = await site.post(f"/unsubscribe/{button}?lang={lang}", {"token": token})
+        shown = await page(late)
+        assert late.status == 410
+        assert shown.heading == ("This button no longer works" if lang == "en" else "Dieser Knopf funktioniert nicht mehr")
+        assert says in shown.words
+        assert "copy all of it" not in shown.words
+        assert ("a", f"/subscribe/?lang={lang}") in shown.addresses
     assert await site.state() == "unsubscribed"
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsletter.campaigns.content import Draft, Format, Reader, check, compile_content
+from newsletter.campaigns.content import Draft, Format, Reader, compile_content
 from newsletter.campaigns.frame import Frame
 from newsletter.core.errors import InvalidContent
 
@@ -43,7 +43,7 @@ def styled(body: str, format_: Format = Format.HTML) -> str:
 
 def refused(body: str, format_: Format = Format.HTML) -> InvalidContent:
     with pytest.raises(InvalidContent) as error:
-        check(Draft("en", "News", "", format_, body))
+        compile_content(Draft("en", "News", "", format_, body), frame=FRAME)
     return error.value
 
 

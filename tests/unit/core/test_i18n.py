@@ -80,4 +80,8 @@ def test_german_times_are_german() -> None:
     assert "21. November 2026" in written
     assert "14:05" in written
     assert "(UTC)" in written
+    assert long_time(MOMENT.astimezone(ZoneInfo("Europe/Berlin")), "de").endswith("um 15:05 Uhr (MEZ)")
+    summer = MOMENT.replace(month=7).astimezone(ZoneInfo("Europe/Berlin"))
+    assert long_time(summer, "de").endswith("um 16:05 Uhr (MESZ)")
+    assert long_time(MOMENT.astimezone(ZoneInfo("Asia/Tokyo")), "de").endswith("(JST)")
     assert " at " not in written

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import json
 import logging
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 import structlog
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,6 +121,32 @@ def test_an_error_that_quotes_its_cause_does_not_bring_it_in(lines: Lines) -> No
     except RuntimeError:
         logging.getLogger("asyncio").exception("Task exception was never retrieved")
     assert "ada" not in json.dumps(lines())
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_what_asyncio_says_of_a_failure_has_none_of_its_text(
+    lines: Lines, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """It writes the text of an error, and the arguments of a call, into the message itself."""
+    loop = new_loop()
+
+    async def fail() -> None:
+        fail_with("Ada Lovelace of Harbour Street 4")
+
+    async def forgotten() -> None:
+        task = asyncio.ensure_future(fail())
+        loop.call_soon(fail_with, "Ada Lovelace of Harbour Street 4")
+        await asyncio.wait([task])
+
+    loop.run_until_complete(forgotten())
+    loop.close()
+    gc.collect()
+    first, second = sorted(lines(), key=lambda line: str(line["event"]))
+    assert first["event"].startswith("Exception in callback")
+    assert second["event"] == "Task exception was never retrieved"
+    assert {first["error"], second["error"]} == {"ValueError"}
+    for word in ("Ada", "Lovelace", "Harbour"):
+        assert word not in json.dumps(lines())
 
 
 @pytest.mark.parametrize(

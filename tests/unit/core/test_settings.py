@@ -68,6 +68,18 @@ def test_each_setting_that_is_wrong_has_a_line_of_its_own() -> None:
         ("BASE_URL", "https://", "must be an address such as https://news.example.org"),
         ("BASE_URL", "https://[::1", "must be an address such as https://news.example.org"),
         ("BASE_URL", "https://host:port", "must be an address such as https://news.example.org"),
+        *(
+            ("BASE_URL", url, "must be an address such as https://news.example.org")
+            for url in (
+                "https://x.example/a b",
+                "https://x.example/<b>",
+                "https://x.example/a\x01",
+                "https://*",
+                "https://x..example",
+                "https://x.example?",
+                "https://x.example:99999",
+            )
+        ),
         ("BASE_URL", "https://user:pass@news.example.org", "must be an address such as https://news.example.org"),
         ("BASE_URL", "https://news.example.org/?a=b", "must be an address such as https://news.example.org"),
         ("BASE_URL", "https://bücher.example", "must be an address such as https://news.example.org"),

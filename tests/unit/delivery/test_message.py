@@ -126,7 +126,8 @@ def test_any_body_reads_back_with_its_line_breaks_unified(text: str, html: str) 
 def test_without_html_the_message_is_one_text_part(text: str) -> None:
     message = read(letter(text=text, html=None))
     assert message.get_content_type() == "text/plain"
-    assert content(message) == unified(text)
+    # An empty line that is all there is stands between head and body already.
+    assert content(message) == ("" if unified(text) == "\n" else unified(text))
 
 
 @UNHURRIED
@@ -310,7 +311,7 @@ def test_half_a_character_in_a_body_is_refused_by_the_name_of_its_part() -> None
     assert refused.value.field == "html"
 
 
-def test_headers_keep_their_order_and_no_dot_is_doubled() -> None:
+def test_headers_keep_their_order_and_no_line_begins_with_a_dot() -> None:
     composed = letter(TextHeader("Subject", "b"), TokenHeader("Message-ID", "<a@b>"), text=".a\n")
     assert composed.data.startswith(b"Subject: b\r\nMessage-ID: <a@b>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/")
-    assert b"\r\n.a\r\n" in composed.data
+    assert b"\r\n=2Ea\r\n" in composed.data

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsletter.subscribing.rules import (
-    ERASE_AT_THE_LATEST,
     HITS_KEPT,
     MAIL_LIMITS,
     Ask,
@@ -100,7 +99,3 @@ def test_no_rolling_window_ever_sees_more_mails_than_it_may(minutes: list[int]) 
 
 def test_counters_remember_as_long_as_the_longest_window() -> None:
     assert max(window for window, _ in MAIL_LIMITS) == HITS_KEPT
-
-
-def test_the_longest_time_until_deletion_lies_within_every_month() -> None:
-    assert timedelta(days=28) == ERASE_AT_THE_LATEST

@@ -1,0 +1,93 @@
+"""What a promise says that it did: how many, and since when the oldest of them was due."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from newsletter.app import House
+from newsletter.consent.rules import LEFT_FOR, REFUSED_FOR
+from newsletter.core.promises import Kept
+from newsletter.core.queries import REGISTRY
+from tests.conftest import ManualClock
+
+ADA = UUID(int=1)
+YEAR = timedelta(days=365)
+AUDIT = "insert into audit_log (occurred_at, operator, action, target) values ($1, 'ops', 'list.create', 'list 1')"
+RUN = "insert into retention_run (promise, started_at, finished_at, removed) values ('left', $1, $1, 1)"
+WITHDRAWAL = "insert into withdrawal (kind, subscriber_id, occurred_at) values ($2, $3, $1)"
+
+
+async def kept(house: House, name: str, now: datetime) -> Kept:
+    promise = next(each for each in house.retention.promises if each.name == name)
+    return await house.retention.keep(promise, now=now)
+
+
+@pytest.mark.parametrize(("name", "statement"), [("audit-log", AUDIT), ("retention-runs", RUN)])
+async def test_the_oldest_is_told_by_when_it_fell_due(house: House, clock: ManualClock, name: str, statement: str) -> None:
+    for hours in (0, 1):
+        await house.db.execute(statement, clock.at + timedelta(hours=hours))
+    clock.at += YEAR
+    due_at = clock.at
+    assert await kept(house, name, clock.at - timedelta(seconds=1)) == Kept(0)
+    clock.move(hours=3)
+    assert await kept(house, name, clock.at) == Kept(2, due_at)
+
+
+async def test_withdrawals_fall_due_each_by_its_kind(house: House, clock: ManualClock) -> None:
+    began = clock.at
+    for kind in ("refused", "unsubscribed", "erased"):
+        await house.db.execute(WITHDRAWAL, began, kind, ADA)
+    clock.at = began + REFUSED_FOR + timedelta(hours=1)
+    await house.db.execute(WITHDRAWAL, clock.at - LEFT_FOR, "unsubscribed", ADA)
+    assert await kept(house, "withdrawal", clock.at) == Kept(2, began + REFUSED_FOR)
+    clock.at = began + LEFT_FOR + timedelta(hours=1)
+    assert await kept(house, "withdrawal", clock.at) == Kept(2, began + LEFT_FOR)
+
+
+async def test_looking_for_refusals_does_not_read_three_years_of_withdrawals(house: House, clock: ManualClock) -> None:
+    """Measured without the index, with a million of them: 0.15 s, each hour, to remove nothing."""
+    await house.db.execute(
+        "insert into withdrawal (kind, subscriber_id, occurred_at) "
+        "select 'unsubscribed', gen_random_uuid(), $1::timestamptz - n * interval '2 minutes' from generate_series(1, 50000) n",
+        clock.at - timedelta(days=60),
+    )
+    statement, _ = REGISTRY["consent.expire_withdrawals"]
+    arguments = {"refused_for": REFUSED_FOR, "others_for": LEFT_FOR, "now": clock.at, "size": 500}
+    plan = await house.db.fetchval(
+        f"explain (analyze, format json) {statement.text}", *(arguments[name] for name in statement.parameters)
+    )
+    assert read(json.loads(plan)[0]["Plan"]) == 0
+
+
+def read(node: dict[str, object]) -> float:
+    """Rows of the table that a plan looked at, those that it passed over included."""
+    here = 0.0
+    if node.get("Relation Name") == "withdrawal":
+        here = float(str(node["Actual Rows"])) + float(str(node.get("Rows Removed by Filter", 0)))
+    inner = node.get("Plans", [])
+    assert isinstance(inner, list)
+    return here + sum(read(each) for each in inner)
+
+
+async def test_a_run_that_breaks_off_has_recorded_what_it_removed(house: House, clock: ManualClock) -> None:
+    """The record is made with the deletion or not at all."""
+    for _ in range(501):
+        await house.db.execute(AUDIT, clock.at)
+    clock.at += YEAR
+    calls = 0
+
+    async def ends() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise ZeroDivisionError
+
+    promise = next(each for each in house.retention.promises if each.name == "audit-log")
+    with pytest.raises(ZeroDivisionError):
+        await house.retention.keep(promise, now=clock.at, before_each=ends)
+    assert await house.db.fetchval("select count(*) from audit_log") == 1
+    assert (await house.retention.latest_runs())["audit-log"].removed == 500
