@@ -10,7 +10,7 @@ import tempfile
 import time
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -31,9 +31,12 @@ from newsletter.settings import Settings, load_settings
 from newsletter.subscribing.lists import ListText, NewList, NewSender, create_list
 
 NAME = "newsletter_bench"
-BODY = "Dear {{ name }},\n\n" + "\n\n".join(
-    f"{number}. The tide comes in, and the tide goes out; between the two there is time for a letter, {{{{ name }}}}."
-    for number in range(1, 22)
+BODY = "\n\n".join(
+    (
+        "Dear {{ name }},",
+        *(f"{number}. The tide comes in, and the tide goes out; in between there is time for a letter." for number in range(26)),
+        "Until the next tide, {{ name }}!",
+    )
 )
 """About 10 KB as a mail in two parts."""
 BY = "bench"
