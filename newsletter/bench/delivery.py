@@ -69,7 +69,7 @@ async def measure(
     """
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(_database(database_url))
-        sink = given or await stack.enter_async_context(running_sink())
+        sink: Sink = await stack.enter_async_context(running_sink() if given is None else nullcontext(given))
         settings = _settings(url, sink)
         house = await stack.enter_async_context(_house(settings))
         say(f"Making {readers:,} readers")
