@@ -34,7 +34,10 @@ NAME = "newsletter_bench"
 BODY = "\n\n".join(
     (
         "Dear {{ name }},",
-        *(f"{number}. The tide comes in, and the tide goes out; in between there is time for a letter." for number in range(26)),
+        *(
+            f"{number}. The tide comes in, and the tide goes out; in between there is time for a letter."
+            for number in range(26)
+        ),
         "Until the next tide, {{ name }}!",
     )
 )

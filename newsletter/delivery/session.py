@@ -1,4 +1,4 @@
-"""One SMTP session with a relay: opened by aiosmtplib, then driven by ourselves, pipelined.
+"""One SMTP session with a relay, pipelined.
 
 RFC 2920: MAIL, RCPT and DATA go out in one write, and the next mail's envelope goes out behind the body, so that a mail costs
 one round trip. Between the relay's 354 and the first byte of the body is the last moment to ask whether the reader still wants
@@ -9,41 +9,42 @@ we go in lockstep.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import re
-import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import Protocol, cast
 
 import aiosmtplib
 import idna
 
 from newsletter.core.errors import RelayUnreachable
-from newsletter.delivery.pipeline import ConnectionLost, Pipeline, Reply
+from newsletter.delivery.connect import connected
+from newsletter.delivery.pipeline import Pipeline, Reply
 from newsletter.delivery.relays import Relay
 from newsletter.delivery.rules import DeliveryState, Outcome, outcome_of
 
 Gate = Callable[[], Awaitable[bool]]
 """Asked right before a body is begun; false: do not."""
 
+QUIT_WITHIN = 1.0
+"""Seconds that a relay may take to say goodbye."""
+
 _LINE_DOT = re.compile(rb"(?m)^\.")
 _NOT_IN_A_PATH = re.compile(r"""[\x00-\x20\x7f()<>\[\]:;,\\"]""")
 _UNWRITABLE = Outcome(DeliveryState.FAILED, 553, "5.1.3", "This address cannot be written in an envelope.")
 _NO_SMTPUTF8 = Outcome(DeliveryState.FAILED, 553, "5.6.7", "The relay does not take addresses beyond ASCII (SMTPUTF8).")
 _ENDED = Outcome(DeliveryState.DEFERRED, reply="The relay ended the session before the body.")
-_GO_AHEAD = 354
-_WANTED = (frozenset({250}), frozenset({250, 251}), frozenset({_GO_AHEAD}))
-"""Good answers to MAIL, RCPT and DATA. A good answer in the wrong place means that we are out of step."""
+_GIVEN_UP = Outcome(DeliveryState.DEFERRED, reply="The session was given up before the body.")
+_UNHEARD = Outcome(DeliveryState.UNCERTAIN, reply="The answer after the body was not waited for.")
 _RESET = b"RSET\r\n"
-_DATA = b"DATA\r\n"
 _DOT = b".\r\n"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Mail:
-    """A mail with its envelope, ready for a relay."""
+    """A mail with its envelope, ready for a relay. Not frozen, since making a frozen one takes three times as long."""
 
     sender: str
     """Envelope sender (return path)."""
@@ -76,51 +77,56 @@ class Feed(Protocol):
         """The next one, which is this session's from now on until it is settled or lost; None: nothing to do."""
 
 
+class _Step(IntEnum):
+    """Which reply comes next."""
+
+    MAIL = 0
+    RCPT = 1
+    DATA = 2
+    BODY = 3
+    CLEAR = 4
+    """To what makes the relay forget an envelope that was refused."""
+    NONE = 5
+
+
+_WANTED = (frozenset({250}), frozenset({250, 251}), frozenset({354}))
+"""Good answers to MAIL, RCPT and DATA. A good answer in the wrong place means that we are out of step."""
+
+
 class Session:
     """One connection, after STARTTLS and AUTH. Not for two tasks at once."""
 
-    def __init__(self, client: aiosmtplib.SMTP, pipeline: Pipeline, relay: Relay) -> None:
+    def __init__(self, client: aiosmtplib.SMTP, relay: Relay, *, timeout: float) -> None:
         self.relay = relay
         self.ended_early = False
         """The last `send` ended before the relay was given the body: another session may have the same mail at once."""
         self._client = client  # Whose child the connection is: kept as long.
-        self._pipeline = pipeline
+        self._pipeline = Pipeline(cast("asyncio.Transport", client.transport), timeout=timeout)
         self._pipelining = client.supports_extension("pipelining")
         self._size = client.supports_extension("size")
         self._utf8 = client.supports_extension("smtputf8")
-        self._commands: tuple[bytes, ...] = ()
-        self._taking_back = b""
-        """What makes the relay forget an envelope that was refused."""
-        self._at_mail = False
-        """The last refusal was the answer to MAIL."""
-        self._clearing = False
-        """That was said, and the relay has not answered to it yet."""
+        self._step = _Step.NONE
+        self._feed: Feed = _Nothing()
+        self._parcel: Parcel | None = None
+        """Whose envelope is being answered, or whose body."""
+        self._following: Parcel | None = None
+        """Whose envelope went out behind that body."""
+        self._commands: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+        """The envelope that was written last."""
+        self._refusal: Reply | None = None
+        self._refused_at = _Step.NONE
+        self._recipient_taken = False
+        self._done: asyncio.Future[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, relay: Relay, *, timeout: float) -> Session:
         """Raises `RelayUnreachable` with the reason and what to do; no mail is touched by that."""
-        client = aiosmtplib.SMTP(
-            hostname=relay.host,
-            port=relay.port,
-            username=relay.user or None,
-            password=relay.password or None,
-            oauth_token_generator=_token_reader(relay),
-            timeout=timeout,
-            use_tls=relay.tls == "implicit",
-            start_tls=relay.tls == "starttls",
-        )
-        try:
-            await client.connect()
-            if client.is_ehlo_or_helo_needed:
-                await client.ehlo()
-        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            client.close()
-            raise RelayUnreachable(_why(relay, error)) from None
-        return cls(client, Pipeline(cast("asyncio.Transport", client.transport), timeout=timeout), relay)
+        return cls(await connected(relay, timeout=timeout), relay, timeout=timeout)
 
     @property
     def usable(self) -> bool:
-        return self._pipeline.is_idle
+        return not self._pipeline.is_lost
 
     async def deliver(self, feed: Feed) -> None:
         """Hand over what the feed gives, until it gives nothing or the session ends; every parcel is settled or lost by then.
@@ -128,15 +134,15 @@ class Session:
         Raises `RelayUnreachable` when the relay takes no mail at all from us as we are, and what `may_begin` raises; in either
         case no body was begun, and the session is of no more use.
         """
+        self._feed = feed
+        self._done = asyncio.get_running_loop().create_future()
+        self._pipeline.listen(self)
         try:
-            parcel = self._offer(feed)
-            while parcel is not None:
-                parcel = await self._hand_over(parcel, feed)
-            await self._cleared()
-        except ConnectionLost:
-            self.close()
+            self._parcel = self._offer()
+            self._go_on()
+            await self._done
         except BaseException:
-            self.close()
+            self._abandon()
             raise
 
     async def send(self, mail: Mail, gate: Gate | None = None) -> Outcome:
@@ -152,18 +158,18 @@ class Session:
 
     async def quit(self) -> None:
         """Politely, in a second at most."""
-        if self._pipeline.is_idle:
+        if not self._pipeline.is_lost:
+            goodbye = _Goodbye()
+            self._pipeline.listen(goodbye)
             self._pipeline.write(b"QUIT\r\n")
-            with contextlib.suppress(ConnectionLost, TimeoutError):
-                async with asyncio.timeout(1):
-                    await self._pipeline.reply()
+            await asyncio.wait({goodbye.said}, timeout=QUIT_WITHIN)
         self.close()
 
     # What goes out.
 
-    def _offer(self, feed: Feed, *behind: bytes) -> Parcel | None:
+    def _offer(self, *behind: bytes) -> Parcel | None:
         """Write `behind` and, in the same write, the envelope of the next mail; returns that mail's parcel."""
-        while (parcel := feed.next()) is not None:
+        while (parcel := self._feed.next()) is not None:
             try:
                 self._commands = self._envelope(parcel.mail)
             except ValueError:
@@ -178,136 +184,201 @@ class Session:
             self._pipeline.write(*behind)
         return parcel
 
-    def _envelope(self, mail: Mail) -> tuple[bytes, ...]:
+    def _envelope(self, mail: Mail) -> tuple[bytes, bytes, bytes]:
         """Raises `ValueError` for an address that cannot stand in an envelope."""
         options = " SMTPUTF8 BODY=8BITMIME" if mail.utf8 else ""
         if self._size:
             options += f" SIZE={len(mail.data)}"
         encoding = "utf-8" if mail.utf8 else "ascii"
         sender, recipient = _sender_path(mail.sender), _path(mail.recipient)
-        return f"MAIL FROM:<{sender}>{options}\r\n".encode(encoding), f"RCPT TO:<{recipient}>\r\n".encode(encoding), _DATA
+        return f"MAIL FROM:<{sender}>{options}\r\n".encode(encoding), f"RCPT TO:<{recipient}>\r\n".encode(encoding), b"DATA\r\n"
 
-    # One mail, from the answers to its envelope to its outcome.
+    def _go_on(self) -> None:
+        """With the parcel that was offered last, if there is one."""
+        if self._parcel is None:
+            return self._finish()
+        self._refusal = None
+        self._recipient_taken = False
+        self._step = _Step.MAIL
+        if not self._pipelining:
+            self._pipeline.write(self._commands[_Step.MAIL])
+        return None
 
-    async def _hand_over(self, parcel: Parcel, feed: Feed) -> Parcel | None:
-        """Returns the parcel that was offered next, if any."""
+    # What comes in.
+
+    def heard(self, reply: Reply) -> None:
+        """The relay's next answer."""
         try:
-            refused = await self._refused()
-            wanted = refused is not None or await self._permitted(parcel)
-        except ConnectionLost as lost:
+            step = self._step
+            if step is _Step.BODY:
+                self._body_answered(reply)
+            elif step <= _Step.DATA:
+                self._envelope_answered(step, reply)
+            elif step is _Step.CLEAR and reply.code != 421:
+                self._go_on()
+            else:  # A farewell, while it is looked up who still wants the mail or instead of an answer to a reset.
+                self._pipeline.close("closed by the relay")
+        except Exception as error:  # noqa: BLE001  it goes to whoever waits for this delivery
+            self._finish(error)
+
+    def gone(self, reason: str) -> None:
+        """There will be no answer."""
+        step, self._step = self._step, _Step.NONE
+        parcel, self._parcel = self._parcel, None
+        following, self._following = self._following, None
+        if parcel is not None:
+            if step is _Step.BODY:
+                parcel.settle(Outcome(DeliveryState.UNCERTAIN, reply=f"No answer came after the body ({reason})."))
+            elif self._refusal is not None and step <= _Step.DATA:
+                parcel.settle(self._refused())
+            else:
+                parcel.lost(Outcome(DeliveryState.DEFERRED, reply=f"The connection was lost before the body ({reason})."))
+        if following is not None:
+            following.lost(_ENDED)
+        self._finish()
+
+    def _envelope_answered(self, step: _Step, reply: Reply) -> None:
+        """Pipelined, all three commands are answered, whatever the first answer was; the first bad one counts."""
+        if reply.code not in _WANTED[step]:
+            if self._refusal is None:
+                self._refusal, self._refused_at = reply, step
+        elif step is _Step.RCPT:
+            self._recipient_taken = True
+        if step is _Step.DATA:
+            self._answered(ready=reply.code == 354)
+        elif self._pipelining:
+            self._step = _Step(step + 1)
+        elif self._refusal is not None:
+            self._answered(ready=False)
+        else:
+            self._step = _Step(step + 1)
+            self._pipeline.write(self._commands[self._step])
+
+    def _answered(self, *, ready: bool) -> None:
+        """The whole envelope was; `ready`: the relay waits for a body."""
+        parcel = self._parcel
+        assert parcel is not None
+        if self._refusal is not None:
+            return self._take_back(parcel, ready=ready)
+        self._step = _Step.NONE
+        if (permission := parcel.may_begin()) is None:
+            return self._begin_body(parcel)
+        self._asking = asyncio.get_running_loop().create_task(self._ask(parcel, permission))
+        return None
+
+    async def _ask(self, parcel: Parcel, permission: Awaitable[bool]) -> None:
+        try:
+            wanted = await permission
+        except Exception as error:  # noqa: BLE001  it goes to whoever waits for this delivery
+            return self._finish(error)
+        if self._parcel is not parcel:
+            return None  # The connection was lost meanwhile, and with it this mail's turn.
+        if wanted:
+            return self._begin_body(parcel)
+        self._parcel = None
+        self.close()  # The relay has said 354: nothing else keeps it from taking a mail.
+        parcel.settle(Outcome(DeliveryState.SKIPPED))
+        return None
+
+    def _begin_body(self, parcel: Parcel) -> None:
+        """With the next envelope right behind it; the body's answer comes first."""
+        data = parcel.mail.data
+        if b"\n." in data or data.startswith(b"."):
+            data = _LINE_DOT.sub(b"..", data)
+        self._step = _Step.BODY
+        self._following = self._offer(data, _DOT)
+
+    def _body_answered(self, reply: Reply) -> None:
+        """Only this answer can take a mail."""
+        parcel, self._parcel, self._following = self._parcel, self._following, None
+        assert parcel is not None
+        self._step = _Step.CLEAR
+        if 200 <= reply.code < 300 or 400 <= reply.code < 600:
+            parcel.settle(outcome_of(reply.code, reply.text))
+            is_over = reply.code == 421
+        else:
+            reason = f"The answer after the body was neither yes nor no ({reply.code})."
+            parcel.settle(Outcome(DeliveryState.UNCERTAIN, reply=reason))
+            is_over = True
+        if is_over:
             self.close()
-            parcel.lost(Outcome(DeliveryState.DEFERRED, reply=f"The connection was lost before the body ({lost})."))
-            return None
-        except BaseException:
-            parcel.lost(Outcome(DeliveryState.DEFERRED, reply="The session was given up before the body."))
-            raise
-        if not wanted:
-            self.close()  # The relay has said 354: nothing else keeps it from taking a mail.
-            parcel.settle(Outcome(DeliveryState.SKIPPED))
-            return None
-        if refused is not None:
-            return self._go_on(parcel, refused, feed)
-        return await self._body(parcel, feed)
+        else:
+            self._go_on()
 
-    async def _permitted(self, parcel: Parcel) -> bool:
-        """Whether to begin the body. Raises `ConnectionLost` when there is nobody left to give it to."""
-        permission = parcel.may_begin()
-        wanted = permission is None or await permission
-        if wanted and self._pipeline.is_lost:
-            raise ConnectionLost("while it was looked up who still wants it")
-        return wanted
-
-    async def _refused(self) -> Reply | None:
-        """The first bad answer to the envelope; None when the relay is ready for the body.
-
-        Pipelined, all three are answered, whatever the first said; where an answer after a bad one is missing, that one counts.
-        """
-        await self._cleared()
-        refusal: Reply | None = None
-        self._at_mail = False
-        for command, wanted in zip(self._commands, _WANTED, strict=True):
-            if not self._pipelining:
-                self._pipeline.write(command)
-            try:
-                reply = await self._pipeline.reply()
-            except ConnectionLost:
-                if refusal is None:
-                    raise
-                self.close()
-                return refusal
-            if reply.code not in wanted:
-                self._at_mail = self._at_mail or (refusal is None and command is self._commands[0])
-                refusal = refusal or reply
-                if not self._pipelining:
-                    break
-            elif refusal is not None:
-                # A relay that goes on after a refusal: DATA without a recipient has to get a body, an empty one (RFC 2920,
-                # section 3.1), which nobody receives. One that took the recipient without a sender would deliver that.
-                if command != _DATA:
-                    self.close()
-                self._taking_back = _DOT
-                return refusal
-        self._taking_back = _RESET
-        return refusal
-
-    def _go_on(self, parcel: Parcel, refusal: Reply, feed: Feed) -> Parcel | None:
-        """Settle a mail whose envelope was refused, take that envelope back, offer the next."""
+    def _take_back(self, parcel: Parcel, *, ready: bool) -> None:
+        """Settle a mail whose envelope was refused, have the relay forget that envelope, offer the next."""
+        refusal = self._refusal
+        assert refusal is not None
         if refusal.code == 530:
-            parcel.lost(Outcome(DeliveryState.DEFERRED, reply="The relay wants a login or TLS."))
             raise RelayUnreachable(f"Relay {self.relay} wants a login or TLS: put user and password into NEWSLETTER_SMTP_URL.")
-        if not 400 <= refusal.code < 600:
-            self.close()
-            parcel.settle(Outcome(DeliveryState.DEFERRED, reply=f"The relay was out of step ({refusal.code})."))
-            return None
-        outcome = replace(outcome_of(refusal.code, refusal.text), about_sender=self._at_mail)
+        self._parcel = None
         if refusal.code == 421:
             self.close()
-            parcel.lost(outcome)
-            return None
-        parcel.settle(outcome)
-        if self._pipeline.is_lost:
-            return None
-        self._clearing = True
-        return self._offer(feed, self._taking_back)
+            return parcel.lost(self._refused())
+        parcel.settle(self._refused())
+        # DATA without a recipient has to get a body, an empty one (RFC 2920, section 3.1), which nobody receives. A relay that
+        # took the recipient without a sender would deliver that, and one that is out of step might do anything.
+        if not 400 <= refusal.code < 600 or (ready and self._recipient_taken):
+            return self.close()
+        self._step = _Step.CLEAR
+        self._parcel = self._offer(_DOT if ready else _RESET)
+        return None
 
-    async def _cleared(self) -> None:
-        """Wait until the relay has forgotten a refused envelope. Raises `ConnectionLost` when it cannot even do that."""
-        if self._clearing:
-            self._clearing = False
-            if (await self._pipeline.reply()).code == 421:
-                raise ConnectionLost("the relay closes")
+    def _refused(self) -> Outcome:
+        assert self._refusal is not None
+        code, text = self._refusal
+        if not 400 <= code < 600:
+            return Outcome(DeliveryState.DEFERRED, reply=f"The relay was out of step ({code}).")
+        return replace(outcome_of(code, text), about_sender=self._refused_at is _Step.MAIL)
 
-    async def _body(self, parcel: Parcel, feed: Feed) -> Parcel | None:
-        """The body, with the next envelope right behind it; the body's answer comes first."""
-        data = parcel.mail.data
-        stuffed = _LINE_DOT.sub(b"..", data) if b"\n." in data or data.startswith(b".") else data
-        following = self._offer(feed, stuffed, _DOT)
-        try:
-            outcome = await self._verdict()
-        except BaseException:
-            parcel.settle(Outcome(DeliveryState.UNCERTAIN, reply="The answer after the body was not waited for."))
-            if following is not None:
-                following.lost(_ENDED)
-            raise
-        parcel.settle(outcome)
-        if self._pipeline.is_lost and following is not None:
+    # The end.
+
+    def _finish(self, error: Exception | None = None) -> None:
+        """Of this delivery; with an error also of the session."""
+        if error is not None:
+            self._abandon()
+        self._step = _Step.NONE
+        self._pipeline.listen(None)
+        if self._done is not None and not self._done.done():
+            if error is None:
+                self._done.set_result(None)
+            else:
+                self._done.set_exception(error)
+
+    def _abandon(self) -> None:
+        """Give up what is under way."""
+        self._pipeline.listen(None)
+        parcel, self._parcel = self._parcel, None
+        following, self._following = self._following, None
+        if self._asking is not None:
+            self._asking.cancel()
+        if parcel is not None:
+            parcel.settle(_UNHEARD) if self._step is _Step.BODY else parcel.lost(_GIVEN_UP)
+        if following is not None:
             following.lost(_ENDED)
-            return None
-        return following
+        self._step = _Step.NONE
+        self.close()
 
-    async def _verdict(self) -> Outcome:
-        """Only the answer to the last dot can take a mail."""
-        try:
-            reply = await self._pipeline.reply()
-        except ConnectionLost as lost:
-            self.close()
-            return Outcome(DeliveryState.UNCERTAIN, reply=f"No answer came after the body ({lost}).")
-        if not (200 <= reply.code < 300 or 400 <= reply.code < 600):
-            self.close()
-            return Outcome(DeliveryState.UNCERTAIN, reply=f"The answer after the body was neither yes nor no ({reply.code}).")
-        if reply.code == 421:
-            self.close()
-        return outcome_of(reply.code, reply.text)
+
+class _Nothing:
+    """A feed before there is one."""
+
+    def next(self) -> Parcel | None:
+        return None
+
+
+class _Goodbye:
+    """Listens for whatever a relay says to QUIT."""
+
+    def __init__(self) -> None:
+        self.said: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def heard(self, reply: Reply) -> None:  # noqa: ARG002
+        self.gone("")
+
+    def gone(self, reason: str) -> None:  # noqa: ARG002
+        if not self.said.done():
+            self.said.set_result(None)
 
 
 class _Single:
@@ -348,37 +419,3 @@ def _path(address: str) -> str:
 
 
 _sender_path = functools.lru_cache(maxsize=64)(_path)
-
-
-def _token_reader(relay: Relay) -> Callable[[], Awaitable[str]] | None:
-    """What aiosmtplib asks for an access token (XOAUTH2) when it logs in. Raises `OSError` where the file cannot be read."""
-    if relay.token_file is None:
-        return None
-    file = relay.token_file
-
-    async def token() -> str:
-        return (await asyncio.to_thread(file.read_text)).strip()
-
-    return token
-
-
-def _why(relay: Relay, error: Exception) -> str:
-    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-        return f"Relay {relay} refused user or password: check them in NEWSLETTER_SMTP_URL."
-    if _was_about_certificate(error):
-        return (
-            f"Relay {relay} has a certificate that cannot be verified: "
-            "use the host name that is in it, or correct the certificate."
-        )
-    if isinstance(error, aiosmtplib.SMTPException) and "AUTH extension" in str(error):
-        return f"Relay {relay} takes no login: leave user and password out of NEWSLETTER_SMTP_URL."
-    if isinstance(error, aiosmtplib.SMTPException) and "STARTTLS" in str(error):
-        return f"Relay {relay} offers no STARTTLS: use smtps://, or ?starttls=never for a relay on this machine."
-    return f"Relay {relay} cannot be reached ({type(error).__name__}): check NEWSLETTER_SMTP_URL and whether it runs."
-
-
-def _was_about_certificate(error: BaseException | None) -> bool:
-    """aiosmtplib wraps what TLS says, once or twice."""
-    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
-        error = error.__cause__ or error.__context__
-    return error is not None
