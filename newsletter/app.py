@@ -21,8 +21,10 @@ from newsletter.core.logs import get_logger
 from newsletter.core.tokens import Tokens
 from newsletter.delivery import promises as delivery_promises
 from newsletter.delivery.courier import Courier
+from newsletter.delivery.dkim import Signers
 from newsletter.delivery.lanes import Lanes
 from newsletter.delivery.outbox import Outbox
+from newsletter.delivery.signing import Signing
 from newsletter.delivery.throttle import Throttle, limits_of
 from newsletter.jobs.schedule import Schedule, retention_jobs
 from newsletter.jobs.sending import CampaignSending
@@ -130,7 +132,9 @@ class House:
 
     @cached_property
     def campaigns(self) -> Campaigns:
-        return Campaigns(self.db, self.links, self.test_courier, audit, erase_left_days=self.settings.erase_left_days)
+        return Campaigns(
+            self.db, self.links, self.test_courier, self.signing, audit, erase_left_days=self.settings.erase_left_days
+        )
 
     @cached_property
     def test_courier(self) -> Courier:
@@ -141,13 +145,23 @@ class House:
         """Say goodbye to relays, if they were spoken to. The database is its opener's to close."""
         if "test_courier" in self.__dict__:
             await self.test_courier.close()
+        if "signers" in self.__dict__:
+            await self.signers.close()
+
+    @cached_property
+    def signers(self) -> Signers:
+        return Signers(self.settings.dkim_processes)
+
+    @cached_property
+    def signing(self) -> Signing:
+        return Signing(self.db, self.settings.secret.get_secret_value(), self.signers)
 
     def courier(self) -> Courier:
         """A new one, for single mails."""
         return Courier(self.settings.relays, connections=self.settings.smtp_connections, timeout=self.settings.smtp_timeout)
 
     def outbox(self) -> Outbox:
-        return Outbox(self.db, self.clock, self.courier(), SubscriptionMails(self.links).compose)
+        return Outbox(self.db, self.clock, self.courier(), SubscriptionMails(self.links).compose, sign=self.signing.put_on)
 
     def worker(self) -> Worker:
         name = f"{platform.node()}:{os.getpid()}"
@@ -170,6 +184,7 @@ class House:
             self.campaigns,
             Lanes(settings.relays, connections=settings.smtp_connections, timeout=settings.smtp_timeout),
             Throttle(self.db, self.clock, limits_of(settings.relays, settings.domain_rates)),
+            self.signing,
             worker=worker,
             chunk=settings.chunk,
             lease=settings.lease,

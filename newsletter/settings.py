@@ -139,6 +139,7 @@ class Settings(BaseModel):
     domain_rates: Annotated[dict[str, float], BeforeValidator(_rates)] = Field(
         {}, description="Mails per second to a recipient domain, over all workers, comma-separated: `example.org=20`"
     )
+    dkim_processes: int = Field(1, ge=1, le=16, description="Processes that sign mails beside each worker, where DKIM keys are")
     chunk: int = Field(250, ge=1, le=1000, description="Readers that a worker takes in hand at a time")
     lease_seconds: int = Field(
         30, ge=5, le=600, description="Seconds that a worker may be silent before another takes over its part of a campaign"

@@ -56,6 +56,8 @@ class Letter:
     links: Links
     message_key: bytes
     message_domain: str
+    hashed: bool = False
+    """The bodies are hashed as well, since the mails are going to be signed."""
     _compiled: dict[str, CompiledMessage] = field(default_factory=dict, init=False, repr=False, compare=False)
     """By language."""
     _dates: dict[int, Header] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -75,8 +77,17 @@ class Letter:
         if content.has_own_subjects:
             headers.append(TextHeader("Subject", content.subject_line(values)))
         message = self._compiled.get(language) or self._compile(language)
-        composed = message.fill(headers, values)
-        return Mail(self.mailing_list.sender.from_address, reader.address, composed.data, composed.needs_smtputf8)
+        composed = message.fill(headers, values, digest=self.hashed)
+        sender = self.mailing_list.sender
+        return Mail(
+            sender.from_address,
+            reader.address,
+            composed.data,
+            composed.needs_smtputf8,
+            sender.sender_id,
+            len(composed.head),
+            composed.body_digest,
+        )
 
     def render(self, reader: Reader) -> RenderedMail:
         """Words alone, from the same values in the same places."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ from newsletter.delivery.batches import plan_campaign
 from newsletter.delivery.courier import Courier
 from newsletter.delivery.headers import check_header_text
 from newsletter.delivery.rules import DeliveryState, Outcome
+from newsletter.delivery.signing import Signing
 from newsletter.delivery.store import Reader
 from newsletter.subscribing.links import Links
 from newsletter.subscribing.lists import MailingList, list_by_id, list_by_slug
@@ -98,10 +99,13 @@ class DraftRefused(InvalidContent):
 class Campaigns:
     """What operators do with campaigns. `by` names the operator, for the audit log."""
 
-    def __init__(self, db: Database, links: Links, courier: Courier, audit: Audit, *, erase_left_days: int) -> None:
+    def __init__(
+        self, db: Database, links: Links, courier: Courier, signing: Signing, audit: Audit, *, erase_left_days: int
+    ) -> None:
         self._db = db
         self._links = links
         self._courier = courier
+        self._signing = signing
         self._audit = audit
         self._erase_left_days = erase_left_days
 
@@ -214,7 +218,12 @@ class Campaigns:
         letter = await self.letter(campaign_id)
         reader = self._nobody(letter, parse_address(address).typed, language, name, now)
         await self._audit(self._db, by, "campaign.test", f"campaign {campaign_id}", now)
-        return await self._courier.send(letter.compose(reader, now))
+        sender_id = letter.mailing_list.sender.sender_id
+        if await self._signing.signs(sender_id, at=now):
+            letter = replace(letter, hashed=True)
+        mail = letter.compose(reader, now)
+        await self._signing.put_on([mail], now)
+        return await self._courier.send(mail)
 
     def _nobody(self, letter: Letter, address: str, language: str | None, name: str, now: datetime) -> Reader:
         if language and language not in letter.contents:

@@ -39,4 +39,6 @@ def compose(headers: Sequence[Header], *, text: str, html: str | None, boundary:
     A pure function of its arguments. `text` and `html` may hold any line breaks and lines of any length, and each ends with a
     line break. Raises InvalidInput as `compile_message` does.
     """
-    return compile_message(headers, text=[text], html=None if html is None else [html], boundary=boundary).fill((), {})
+    return compile_message(headers, text=[text], html=None if html is None else [html], boundary=boundary).fill(
+        (), {}, digest=True
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 from newsletter.core.clock import Clock
@@ -17,9 +17,13 @@ from newsletter.core.errors import DatabaseUnavailable, RelayUnreachable
 from newsletter.core.logs import get_logger
 from newsletter.delivery import store
 from newsletter.delivery.courier import Courier
+from newsletter.delivery.dkim import SigningFailed
 from newsletter.delivery.rules import FRESH_FOR, DeliveryState, Outcome, retry_pause
 from newsletter.delivery.session import Mail
 from newsletter.delivery.store import QueuedMail
+
+Sign = Callable[[Sequence[Mail], datetime], Awaitable[None]]
+"""Signs mails in their places. Raises `SigningFailed`."""
 
 Composer = Callable[[Connection, QueuedMail, datetime], Awaitable[Mail | None]]
 """Makes the mail for a row, or says that it is not wanted any more."""
@@ -42,12 +46,14 @@ class Outbox:
         courier: Courier,
         compose: Composer,
         *,
+        sign: Sign | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._db = db
         self._clock = clock
         self._courier = courier
         self._compose = compose
+        self._sign = sign
         self._monotonic = monotonic
 
     async def run_once(self) -> bool:
@@ -80,7 +86,12 @@ class Outbox:
             return still
 
         try:
+            if mail and self._sign:
+                await self._sign([mail], self._clock.now())
             outcome = await self._hand_over(mail, wanted) if mail else Outcome(DeliveryState.SKIPPED)
+        except SigningFailed as error:
+            log.warning("mails_not_signed", outbox_id=queued.outbox_id, reason=str(error))
+            await self._record(queued, Outcome(DeliveryState.DEFERRED, reply="The mail could not be signed."))
         except RelayUnreachable as error:
             log.warning("relay_unreachable", reason=str(error))
             await store.return_mail(self._db, queued, not_before=self._clock.now() + self._courier.rest)

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from newsletter.core.clock import Clock
 from newsletter.core.database import Database
-from newsletter.core.errors import DatabaseUnavailable, RelayUnreachable
+from newsletter.core.errors import DatabaseUnavailable, NewsletterError, RelayUnreachable
 from newsletter.core.logs import get_logger
 from newsletter.delivery import store, throttle
 from newsletter.delivery.lanes import Lane, Lanes
@@ -45,6 +45,8 @@ FLUSH_EVERY = 1.0
 """Seconds between two records of outcomes, so that progress can be seen on a slow relay."""
 RENEW_EVERY = 1.0
 """Seconds between two looks whether the batch is still ours and to be sent."""
+SIGNED_TOGETHER = 32
+"""Mails that are made and signed in one go, so that few of them are in memory."""
 TRIES = 2
 """Sessions that may end under a mail, before its body, until it is put off."""
 
@@ -55,6 +57,10 @@ class Letter(Protocol):
     """A campaign, ready to be made out to a reader."""
 
     def compose(self, reader: Reader, now: datetime) -> Mail: ...
+
+
+Sign = Callable[[Sequence[Mail], datetime], Awaitable[None]]
+"""Signs mails in their places. Raises `NewsletterError` when it cannot."""
 
 
 @dataclass(eq=False)
@@ -70,7 +76,7 @@ class Chunk:
 class Parcel:
     """One reader's mail on its way."""
 
-    __slots__ = ("chunk", "lane", "mail", "reader", "run", "tries")
+    __slots__ = ("chunk", "is_made", "lane", "mail", "reader", "run", "tries")
     lane: Lane
     mail: Mail
 
@@ -79,6 +85,7 @@ class Parcel:
         self.chunk = chunk
         self.reader = reader
         self.tries = 0
+        self.is_made = False
 
     def ready(self) -> bool:
         return self.run.compose(self)
@@ -113,8 +120,9 @@ class Places:
 class BatchRun:
     """From claim to release.
 
-    `size` is how many readers a chunk has at most, `room` what the worker's runs share, `lease` what the batch was claimed for;
-    `monotonic` gives the seconds of this process's own clock; outcomes are recorded every `flush_every` seconds, or sooner.
+    `size` is how many readers a chunk has at most, `room` what the worker's runs share, `sign` what signs the mails if they are
+    to be signed, `lease` what the batch was claimed for; `monotonic` gives the seconds of this process's own clock; outcomes
+    are recorded every `flush_every` seconds, or sooner.
     """
 
     def __init__(
@@ -128,6 +136,7 @@ class BatchRun:
         *,
         size: int,
         room: Room | None = None,
+        sign: Sign | None = None,
         lease: timedelta = LEASE,
         monotonic: Callable[[], float] = time.monotonic,
         flush_every: float = FLUSH_EVERY,
@@ -142,6 +151,7 @@ class BatchRun:
         self._letter = letter
         self._size = size
         self._room = room or Room(2 * size)
+        self._sign = sign
         self._lease = lease
         self._monotonic = monotonic
         self._flush_every = flush_every
@@ -257,6 +267,27 @@ class BatchRun:
         """To the lane, but for those whose domain has a relay of its own or takes no more for now."""
         self._in_hand |= {parcel.reader.subscriber_id: parcel for parcel in parcels}
         going = await self._paced(parcels)
+        if self._sign is None:
+            return self._send_by_all(lane, going)
+        for first in range(0, len(going), SIGNED_TOGETHER):
+            some = [parcel for parcel in going[first : first + SIGNED_TOGETHER] if self.compose(parcel)]
+            if await self._signed(some):
+                self._send_by_all(lane, some)
+        return None
+
+    async def _signed(self, parcels: Sequence[Parcel]) -> bool:
+        """False when they could not be; then they are tried again later."""
+        assert self._sign is not None
+        try:
+            await self._sign([parcel.mail for parcel in parcels], self._clock.now())
+        except NewsletterError as error:
+            log.warning("mails_not_signed", campaign_id=self.batch.campaign_id, reason=str(error))
+            for parcel in parcels:
+                self.settle(parcel, Outcome(DeliveryState.DEFERRED, reply="The mail could not be signed."))
+            return False
+        return True
+
+    def _send_by_all(self, lane: Lane, going: Sequence[Parcel]) -> None:
         for domain in {parcel.reader.domain for parcel in going if self._lanes.bound(parcel.reader.domain)}:
             self._send_by(self._lanes.choose(wanted=None, domain=domain), [p for p in going if p.reader.domain == domain])
             going = [parcel for parcel in going if parcel.reader.domain != domain]
@@ -297,10 +328,12 @@ class BatchRun:
         return going
 
     def compose(self, parcel: Parcel) -> bool:
-        """Make the mail; false when it is not to be sent (now)."""
+        """Make the mail, if that was not done for signing it; false when it is not to be sent (now)."""
         if not self.holding:
             self.leave(parcel)
             return False
+        if parcel.is_made:
+            return True
         try:
             parcel.mail = self._letter.compose(parcel.reader, self._clock.now())
         except Exception as error:
@@ -308,6 +341,7 @@ class BatchRun:
             log.exception("mail_not_made", campaign_id=self.batch.campaign_id)
             self.settle(parcel, Outcome(DeliveryState.DEFERRED, reply=f"The mail could not be made ({type(error).__name__})."))
             return False
+        parcel.is_made = True
         return True
 
     def may_begin(self, parcel: Parcel) -> Awaitable[bool] | None:

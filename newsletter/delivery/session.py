@@ -53,6 +53,12 @@ class Mail:
     """Lines end with CRLF; dots are not stuffed."""
     utf8: bool = False
     """Needs SMTPUTF8 (RFC 6531)."""
+    sender_id: int = 0
+    """Whose keys it is signed with."""
+    head: int = 0
+    """Octets of its header block."""
+    body_digest: bytes | None = None
+    """SHA-256 of the body in DKIM's relaxed form; None where nobody is going to sign."""
 
 
 class Parcel(Protocol):

@@ -38,6 +38,7 @@ from newsletter.delivery.dkim import (
     published_key,
     signed,
 )
+from newsletter.delivery.session import Mail
 from newsletter.delivery.store import DkimKeyRow
 
 KNOWN_AFTER = timedelta(minutes=1)
@@ -85,6 +86,16 @@ class Signing:
         """
         fields = await asyncio.gather(*(self._fields(mails, key, at) for key in await self._keys(sender_id, at)))
         return [b"".join(each) for each in zip(*fields, strict=True)] if fields else [b""] * len(mails)
+
+    async def put_on(self, mails: Sequence[Mail], at: datetime) -> None:
+        """Sign mails of one sender in their places, as far as their bodies were hashed; raises as `sign` does."""
+        ready = [(mail, mail.body_digest) for mail in mails if mail.body_digest is not None]
+        if ready:
+            signatures = await self.sign(
+                ready[0][0].sender_id, [(mail.data[: mail.head], digest) for mail, digest in ready], at
+            )
+            for (mail, _), signature in zip(ready, signatures, strict=True):
+                mail.data = signature + mail.data
 
     async def _fields(self, mails: Sequence[tuple[bytes, bytes]], key: DkimKey, at: datetime) -> list[bytes]:
         unsigned = [prepare(head, body_digest, key, at) for head, body_digest in mails]

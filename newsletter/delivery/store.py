@@ -47,9 +47,12 @@ class Batch:
     list_relay: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reader:
-    """Somebody that a campaign is to be handed over for, with the intent already written."""
+    """Somebody that a campaign is to be handed over for, with the intent already written.
+
+    Not frozen, since making a frozen one takes three times as long.
+    """
 
     subscriber_id: UUID
     address: str

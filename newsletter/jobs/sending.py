@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from newsletter.campaigns.letter import Letter
@@ -14,6 +15,7 @@ from newsletter.delivery.presence import Presence
 from newsletter.delivery.room import Room
 from newsletter.delivery.rules import LEASE
 from newsletter.delivery.run import BatchRun
+from newsletter.delivery.signing import Signing
 from newsletter.delivery.throttle import Throttle
 
 RUNS = 3
@@ -31,6 +33,7 @@ class CampaignSending:
         campaigns: Campaigns,
         lanes: Lanes,
         limits: Throttle,
+        signing: Signing,
         *,
         worker: str,
         chunk: int,
@@ -41,6 +44,7 @@ class CampaignSending:
         self._campaigns = campaigns
         self._lanes = lanes
         self._limits = limits
+        self._signing = signing
         self._worker = worker
         self._chunk = chunk
         self._lease = lease
@@ -58,15 +62,17 @@ class CampaignSending:
         batch = await claim(self._db, worker=self._worker, lease=self._lease, now=self._clock.now(), other_than=waiting)
         if batch is None:
             return False
+        letter = await self._letter_of(batch.campaign_id)
         run = BatchRun(
             self._db,
             self._clock,
             self._lanes,
             self._limits,
-            await self._letter_of(batch.campaign_id),
+            letter,
             batch,
             size=self._chunk,
             room=self._room,
+            sign=self._signing.put_on if letter.hashed else None,
             lease=self._lease,
         )
         self._runs.add(run)
@@ -97,4 +103,7 @@ class CampaignSending:
         """The last one is kept: compiling takes a while, and the next batch is most likely of the same campaign."""
         if self._letter is None or self._letter.campaign_id != campaign_id:
             self._letter = await self._campaigns.letter(campaign_id)
+        signs = await self._signing.signs(self._letter.mailing_list.sender.sender_id, at=self._clock.now())
+        if signs != self._letter.hashed:
+            self._letter = replace(self._letter, hashed=signs)
         return self._letter

@@ -127,7 +127,15 @@ class SubscriptionMails:
         composed = compose(
             headers, text=_wrapped(body), html=_html(subject, body, queued.language), boundary=queued.message_id.hex
         )
-        return Mail(sender.from_address, address, composed.data, composed.needs_smtputf8)
+        return Mail(
+            sender.from_address,
+            address,
+            composed.data,
+            composed.needs_smtputf8,
+            sender.sender_id,
+            len(composed.head),
+            composed.body_digest,
+        )
 
 
 def _filled(words: str, slots: dict[str, str]) -> tuple[str, str]:

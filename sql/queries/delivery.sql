@@ -354,10 +354,10 @@ select min(not_before) from batch where campaign_id = :campaign_id and state <> 
 
 -- name: book
 -- Room for so many mails at a rate: returns when the first of them may go. The others follow 1 / rate apart.
-insert into pace as p (name, free_at) values (:name, :now::timestamptz + make_interval(secs => :mails / :rate::float8))
+insert into pace as p (name, free_at) values (:name, :now::timestamptz + make_interval(secs => :mails::integer / :rate::float8))
 on conflict (name) do update
-  set free_at = greatest(p.free_at, :now) + make_interval(secs => :mails / :rate::float8)
-returning free_at - make_interval(secs => :mails / :rate::float8);
+  set free_at = greatest(p.free_at, :now) + make_interval(secs => :mails::integer / :rate::float8)
+returning free_at - make_interval(secs => :mails::integer / :rate::float8);
 
 -- name: slow_down
 -- To half of what was allowed, as far as nobody else has just seen to that.

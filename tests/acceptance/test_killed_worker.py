@@ -1,4 +1,4 @@
-"""Ten thousand readers, one campaign, real worker processes, and SIGKILL.
+"""Thousands of readers, one campaign, real worker processes, and SIGKILL.
 
 Nobody is left out. Who was in flight at a kill may get the mail again under the same Message-ID, and is known; nobody else.
 """
@@ -28,16 +28,19 @@ from newsletter.core.addresses import parse_address
 from newsletter.core.clock import DatabaseClock
 from newsletter.core.database import Database
 from newsletter.core.keys import open_keyring
+from newsletter.delivery.presence import PRESENT_FOR
 from newsletter.delivery.rules import UNCERTAIN_ATTEMPTS
 from newsletter.delivery.store import campaign_totals
+from newsletter.jobs.sending import CHUNKS_IN_FLIGHT
 from newsletter.settings import load_settings
 from newsletter.subscribing.lists import ListText, NewList, NewSender, create_list
 from tests.conftest import SECRET
 from tests.relay import ScriptedRelay, eventually
 
-READERS = 10_000
+READERS = int(os.environ.get("KILLED_READERS", "6000"))
 CHUNK = 100
-KILLS = 3
+KILLS = int(os.environ.get("KILLS", "4"))
+"""The whole trial is `KILLED_READERS=20000 KILLS=20 pytest -s tests/acceptance/test_killed_worker.py`."""
 SEED = 20261121
 WITHIN = 60.0
 """Seconds that each part may take before the test gives up; all of it takes half of that."""
@@ -63,7 +66,7 @@ class Delivery:
 
 
 class Campaign:
-    """To ten thousand confirmed readers, sent by workers that get these settings."""
+    """To thousands of confirmed readers, sent by workers that get these settings."""
 
     def __init__(self, house: House, environment: dict[str, str], log: Path) -> None:
         self.house = house
@@ -156,7 +159,7 @@ async def campaign(database_url: str, db: Database, sink: ScriptedRelay, tmp_pat
     await house.close()
 
 
-async def test_three_times_killed_nobody_is_left_out_and_nobody_has_two_message_ids(
+async def test_killed_again_and_again_nobody_is_left_out_and_nobody_has_two_message_ids(
     campaign: Campaign, sink: ScriptedRelay
 ) -> None:
     chance = random.Random(SEED)
@@ -176,9 +179,36 @@ async def test_three_times_killed_nobody_is_left_out_and_nobody_has_two_message_
     assert {address: ids for address, ids in sink.message_ids().items() if len(ids) > 1} == {}
     # What was in flight at a kill was tried again, and is known to have been; nothing else was.
     again = sum(each.attempts - 1 for each in deliveries.values())
-    assert 0 < again <= CHUNK * KILLS
+    assert 0 < again <= CHUNKS_IN_FLIGHT * CHUNK * KILLS
+    doubles = sum(took.values()) - READERS
+    print(f"\n{KILLS} kills, {READERS:,} readers: {doubles} doubles, {again} in flight when it came to them")  # noqa: T201  for -s
     assert all(took[address] <= each.attempts for address, each in deliveries.items())
     assert all(each.was_uncertain == (each.attempts > 1) for each in deliveries.values())
     assert await campaign.totals() == Counter(each.state for each in deliveries.values())
+    assert sum((await campaign.totals()).values()) == READERS
     # All kills may have hit the same chunk; then it was left as it is after the last of them.
     assert all(each.state == "accepted" or each.attempts == UNCERTAIN_ATTEMPTS for each in deliveries.values())
+
+
+async def test_a_worker_stopped_past_its_lease_and_let_go_again_sends_nothing(campaign: Campaign, sink: ScriptedRelay) -> None:
+    async with campaign.worker() as stopped:
+        await sink.has_taken(READERS // 10, WITHIN)
+        stopped.send_signal(signal.SIGSTOP)
+        async with campaign.worker() as another:
+            await eventually(campaign.is_sent, WITHIN, every=0.1)
+            another.terminate()
+            assert await another.wait() == 0
+        taken, begun = len(sink.taken), len(sink.begun)
+        let_go_at = campaign.house.clock.now()
+        stopped.send_signal(signal.SIGCONT)
+
+        async def is_at_work_again() -> bool:
+            seen = await campaign.house.db.fetchval("select max(seen_until) from worker")
+            return bool(seen and seen > let_go_at + PRESENT_FOR)
+
+        await eventually(is_at_work_again, WITHIN, every=0.1)
+        stopped.terminate()
+        assert await stopped.wait() == 0
+    assert (len(sink.taken), len(sink.begun)) == (taken, begun)
+    assert set(sink.took()) == set(campaign.readers)
+    assert await campaign.totals() == {"accepted": READERS}

@@ -110,7 +110,7 @@ async def test_what_is_kept_of_the_erased_is_a_keyed_id_for_each_list_they_had_c
 async def test_deliveries_become_sums_that_belong_to_nobody(people: People) -> None:
     await people.erase_now(await leave_traces(people, RARE[0]))
     rows = await people.house.db.fetch("select state, count from delivery_folded")
-    assert [tuple(row) for row in rows] == [("uncertain", 1)]
+    assert [tuple(row) for row in rows] == [("attempting", 1)]
 
 
 async def test_whoever_never_confirmed_leaves_nothing_behind(people: People) -> None:
