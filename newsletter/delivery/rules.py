@@ -16,6 +16,10 @@ GIVE_UP_AFTER = timedelta(days=4)
 UNCERTAIN_ATTEMPTS = 3
 """How often a mail is handed over at most when each time the answer to its last dot is missing: a reader might get them all."""
 
+INTERRUPTED_ATTEMPTS = 100
+"""How often a mail is taken up whose worker is killed each time. Most such mails were never handed over, and nobody is to be
+lost; but one that kills whoever takes it up must not go on for ever."""
+
 FRESH_FOR = 2.0
 """Seconds that a look at who still wants the mail is good for. With the promise at 5 s, 3 s remain for the clock's way."""
 
@@ -101,12 +105,9 @@ def retry_pause(attempts: int, outcome: Outcome) -> timedelta:
     return min(first * (1 << min(attempts - 1, 10)), longest)
 
 
-def may_resend(attempts: int, *, was_uncertain: bool) -> bool:
-    """Whether a mail that is uncertain (again) after that many attempts is handed over once more.
-
-    The first time always: the attempts before it were put off by the relay, so that no copy can have come of them.
-    """
-    return not was_uncertain or attempts < UNCERTAIN_ATTEMPTS
+def may_resend(doubts: int) -> bool:
+    """Whether a mail is handed over once more whose answer was missing that many times."""
+    return doubts < UNCERTAIN_ATTEMPTS
 
 
 def unreachable_pause(failures: int) -> timedelta:

@@ -28,9 +28,9 @@ from newsletter.delivery.rules import (
     CHUNK_OF_RATE,
     FRESH_FOR,
     GIVE_UP_AFTER,
+    INTERRUPTED_ATTEMPTS,
     LEASE,
     PACED_WITHIN,
-    UNCERTAIN_ATTEMPTS,
     DeliveryState,
     Outcome,
     may_resend,
@@ -185,7 +185,7 @@ class BatchRun:
         """Work until the batch is finished, is put off, or is lost."""
         batch, now = self.batch, self._clock.now()
         resend = batch.uncertain_policy == "resend"
-        await store.mark_interrupted(self._db, batch, resend=resend, attempts_at_most=UNCERTAIN_ATTEMPTS, now=now)
+        await store.mark_interrupted(self._db, batch, resend=resend, attempts_at_most=INTERRUPTED_ATTEMPTS, now=now)
         await store.skip_unwanted(self._db, batch, now=now)
         try:
             async with self._recording():
@@ -490,7 +490,7 @@ class BatchRun:
                 return replace(outcome, state=DeliveryState.FAILED), None
             return outcome, min(retry_at, give_up_at)
         if outcome.state is DeliveryState.UNCERTAIN and self.batch.uncertain_policy == "resend":
-            return outcome, retry_at if may_resend(reader.attempts, was_uncertain=reader.was_uncertain) else None
+            return outcome, retry_at if may_resend(reader.doubts + 1) else None
         return outcome, None
 
     async def _renew(self) -> bool:

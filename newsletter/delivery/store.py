@@ -61,7 +61,8 @@ class Reader:
     confirmed_at: datetime
     attempts: int
     first_at: datetime
-    was_uncertain: bool = False
+    doubts: int = 0
+    """How often the relay's answer to the last dot was missing."""
     domain: str = ""
     paced_until: datetime | None = None
     """When its domain was to take it, where it was put aside before."""

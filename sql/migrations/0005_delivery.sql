@@ -43,8 +43,10 @@ comment on table delivery_folded is 'what erasing and dropping took away, by the
 
 alter table delivery
   add column paced boolean not null default false,
+  add column doubts smallint not null default 0 check (doubts >= 0),
   add constraint delivery_paced check (not paced or state = 'deferred');
 comment on column delivery.paced is 'put aside for a slow domain, with its place in the queue; not an attempt';
+comment on column delivery.doubts is 'how often the relay''s answer to the last dot was missing; a killed worker is none of them';
 comment on column delivery.attempts is 'mails handed over or being handed over; 0 where it was only put aside so far';
 create index delivery_retry on delivery (campaign_id, subscriber_id) where retry_at is not null;
 

@@ -120,13 +120,13 @@ where b.campaign_id = :campaign_id and b.batch_no = :batch_no and b.epoch = :epo
 returning c.state = 'sending' as sending;
 
 -- name: mark_interrupted
--- Intents of a worker that fell silent: whether they were sent nobody knows. Resent as `may_resend` in delivery/rules.py says.
+-- Intents of a worker that fell silent: whether they were sent nobody knows.
 with counting as materialized (
   select campaign_id, batch_no from batch where campaign_id = :campaign_id and batch_no = :batch_no for no key update
 ), changed as (
   update delivery
   set state = 'uncertain', was_uncertain = true,
-      retry_at = case when :resend and (not was_uncertain or attempts < :attempts_at_most) then :now::timestamptz end
+      retry_at = case when :resend and attempts < :attempts_at_most then :now::timestamptz end
   where campaign_id = :campaign_id and week = :week and subscriber_id between :id_from and :id_to
     and state = 'attempting' and epoch < :epoch and exists (select from counting)
   returning state
@@ -187,7 +187,7 @@ with held as materialized (
   set state = 'attempting', epoch = :epoch, attempts = d.attempts + 1, attempted_at = :now, retry_at = null, paced = false,
       first_at = case when d.attempts = 0 then :now else d.first_at end
   from due where d.subscriber_id = due.subscriber_id and d.campaign_id = :campaign_id and d.week = :week
-  returning d.subscriber_id, d.attempts, d.first_at, d.was_uncertain, due.state,
+  returning d.subscriber_id, d.attempts, d.first_at, d.doubts, due.state,
             case when due.paced then due.retry_at end as paced_until
 ), counted as (
   update batch b
@@ -198,7 +198,7 @@ with held as materialized (
   where b.campaign_id = held.campaign_id and b.batch_no = held.batch_no
 )
 select p.subscriber_id, p.address, p.domain, p.name, s.language, s.confirmed_at, w.attempts::integer as attempts, w.first_at,
-       w.was_uncertain, w.paced_until
+       w.doubts::integer as doubts, w.paced_until
 from written w
 join subscriber p on p.subscriber_id = w.subscriber_id
 join subscription s on s.subscriber_id = w.subscriber_id and s.list_id = :list_id
@@ -237,7 +237,7 @@ with held as materialized (
   from held where b.campaign_id = held.campaign_id and b.batch_no = held.batch_no
 )
 select subscriber_id, address, domain, name, language, confirmed_at, 1 as attempts, :now::timestamptz as first_at,
-       false as was_uncertain, null::timestamptz as paced_until
+       0 as doubts, null::timestamptz as paced_until
 from audience order by subscriber_id;
 
 -- name: still_wanted
@@ -258,7 +258,8 @@ with counting as materialized (
   update delivery d
   set state = o.state, was_uncertain = d.was_uncertain or o.state = 'uncertain', retry_at = o.retry_at, reply_code = o.code,
       reply_status = o.status, reply = o.reply, paced = o.paced,
-      attempts = case when o.paced then d.attempts - 1 else d.attempts end
+      attempts = case when o.paced then d.attempts - 1 else d.attempts end,
+      doubts = case when o.state = 'uncertain' then d.doubts + 1 else d.doubts end
   from unnest(:subscriber_ids::uuid[], :states::text[], :retries::timestamptz[], :paced::boolean[], :codes::smallint[],
               :statuses::text[], :replies::text[]) as o(subscriber_id, state, retry_at, paced, code, status, reply)
   where d.subscriber_id = o.subscriber_id and d.campaign_id = :campaign_id and d.week = :week

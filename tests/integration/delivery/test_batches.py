@@ -21,7 +21,7 @@ import pytest
 from newsletter.core.database import Connection
 from newsletter.core.queries import REGISTRY
 from newsletter.delivery import store
-from newsletter.delivery.rules import FRESH_FOR, GIVE_UP_AFTER, LEASE, UNCERTAIN_ATTEMPTS
+from newsletter.delivery.rules import FRESH_FOR, GIVE_UP_AFTER, INTERRUPTED_ATTEMPTS, LEASE, UNCERTAIN_ATTEMPTS
 from newsletter.delivery.run import RENEW_EVERY, TRIES
 from newsletter.delivery.session import Mail
 from newsletter.delivery.store import Batch, Reader
@@ -344,6 +344,22 @@ async def test_after_a_killed_worker_the_next_one_leaves_nobody_out(sending: Sen
     assert {person for person, row in rows.items() if row.was_uncertain} == in_flight
     assert await sending.totals() == {"accepted": 20}
     assert await sending.state() == "sent"
+
+
+async def test_however_often_its_worker_was_killed_a_mail_is_sent_in_the_end(sending: Sending) -> None:
+    await sending.readers(ADA)
+    await sending.begin()
+    await sending.intend(await sending.claimed())
+    for _ in range(2 * UNCERTAIN_ATTEMPTS):
+        sending.clock.at += AFTER_THE_LEASE
+        batch = await sending.claimed()
+        await store.mark_interrupted(
+            sending.db, batch, resend=True, attempts_at_most=INTERRUPTED_ATTEMPTS, now=sending.clock.now()
+        )
+        assert len(await store.take_again(sending.db, batch, size=250, now=sending.clock.now())) == 1
+    sending.clock.at += AFTER_THE_LEASE
+    await sending.work()
+    await once_each(sending, ADA)
 
 
 async def test_intents_of_a_killed_worker_are_left_where_the_campaign_says_so_and_nobody_else_is(sending: Sending) -> None:

@@ -121,8 +121,7 @@ def test_the_first_pause_is_seconds_and_the_longest_is_reached() -> None:
 
 @given(attempts)
 def test_a_mail_is_resent_after_its_first_uncertainty_always_and_then_within_the_limit(tried: int) -> None:
-    assert may_resend(tried, was_uncertain=False)
-    assert may_resend(tried, was_uncertain=True) == (tried < UNCERTAIN_ATTEMPTS)
+    assert may_resend(tried) == (tried < UNCERTAIN_ATTEMPTS)
 
 
 # Slices.
