@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from newsletter.core.errors import RelayUnreachable
 from newsletter.delivery.circuit import Circuit
-from newsletter.delivery.relays import Relay
+from newsletter.delivery.relays import Relay, eligible
 from newsletter.delivery.rules import Outcome
 from newsletter.delivery.session import Gate, Mail, Session
 
@@ -25,6 +25,7 @@ class Courier:
         timeout: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._relays = relays
         self._timeout = timeout
         self._circuits = {relay: Circuit(monotonic) for relay in relays}
         self._room = asyncio.Semaphore(connections)
@@ -36,14 +37,16 @@ class Courier:
         return min(circuit.rest for circuit in self._circuits.values())
 
     async def send(self, mail: Mail, gate: Gate | None = None) -> Outcome:
-        """Hand one mail to whichever relay answers. Raises `RelayUnreachable` when none does: the mail was not touched."""
+        """Hand one mail to whichever relay may take it and answers. Raises `RelayUnreachable` when none does: the mail was not
+        touched."""
+        relays = eligible(self._relays, wanted=None, domain=mail.recipient.rpartition("@")[2].lower())
         async with self._room:
-            if session := self._kept():
+            if session := self._kept(relays):
                 outcome = await self._hand_over(session, mail, gate)
                 if not session.ended_early:
                     return outcome
             # Relays end sessions after a time or a number of mails: that is not this mail's doing.
-            return await self._hand_over(await self._opened(), mail, gate)
+            return await self._hand_over(await self._opened(relays), mail, gate)
 
     async def close(self) -> None:
         idle, self._idle = self._idle, []
@@ -60,17 +63,19 @@ class Courier:
             self._idle.append(session)
         return outcome
 
-    def _kept(self) -> Session | None:
-        """A session of before that is still there, as far as one can know."""
-        while self._idle:
-            session = self._idle.pop()
-            if session.usable:
+    def _kept(self, relays: Sequence[Relay]) -> Session | None:
+        """A session of before with one of these that is still there, as far as one can know."""
+        self._idle = [session for session in self._idle if session.usable]
+        for session in reversed(self._idle):
+            if session.relay in relays:
+                self._idle.remove(session)
                 return session
         return None
 
-    async def _opened(self) -> Session:
+    async def _opened(self, relays: Sequence[Relay]) -> Session:
         failure: RelayUnreachable | None = None
-        for relay, circuit in self._circuits.items():
+        for relay in relays:
+            circuit = self._circuits[relay]
             if not circuit.rest:
                 try:
                     session = await Session.open(relay, timeout=self._timeout)

@@ -1,6 +1,6 @@
 """`make bench`: measures this machine. Prints figures, asserts nothing, ends by itself.
 
-    python -m tests.bench [start] [answers] [delivery] [compose]      without a name: all four
+    python -m tests.bench [start] [answers] [rates] [ahead] [compose]      without a name: all of them
 
 Timings are noisy on a small machine: look at ratios within one run.
 """
@@ -27,6 +27,7 @@ import asyncpg
 from aiohttp.test_utils import TestClient, TestServer
 
 from newsletter.app import House
+from newsletter.bench.sink import running_sink
 from newsletter.campaigns.content import Draft, Format, compile_content
 from newsletter.campaigns.content import Reader as Recipient
 from newsletter.campaigns.frame import Frame
@@ -51,7 +52,6 @@ from newsletter.web.server import make_app
 from tests.ports import free_port
 from tests.relay import ScriptedRelay
 
-BODY = "Dear {{ name }},\n\n" + "The tide comes in, and the tide goes out. " * 120
 LETTER = "Dear {{ name }},\n\n" + ("The tide comes in, and the tide goes out. " * 13 + "\n\n") * 5 + "{{ name }}, see you."
 GUESSES = 400
 """Sign-ups of each kind whose time is taken."""
@@ -98,31 +98,82 @@ async def answers() -> None:
         print(f"answers    guessed  {max(slower, 1 - slower) * 100:6.1f} % right by time alone")
 
 
-def known(number: int) -> str:
-    return f"reader{number}@example.org"
+def known(number: int, domain: str = "example.org") -> str:
+    return f"reader{number}@{domain}"
 
 
-async def delivery() -> None:
-    """One worker to a relay of our own in this process: the rate, and whether its memory grows with the audience."""
-    for readers in (1_000, 10_000):
+@asynccontextmanager
+async def workers(house: House, count: int, smtp_url: str, **settings: str) -> AsyncIterator[None]:
+    """Real ones, each a process."""
+    environment = {**os.environ, **settings_of(house), "NEWSLETTER_SMTP_URL": smtp_url, **settings}
+    processes = [
+        await asyncio.create_subprocess_exec(sys.executable, "-m", "newsletter", "work", env=environment, stderr=DEVNULL)
+        for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+        await asyncio.gather(*(process.wait() for process in processes))
+
+
+async def begun(house: House) -> int:
+    """The number of a campaign that is being sent."""
+    draft = Draft("en", "The long tide", "", Format.MARKDOWN, LETTER)
+    number = await house.campaigns.create(NewCampaign("letter", "bench", (draft,)), by="bench", now=house.clock.now())
+    await house.campaigns.send(number, by="bench", now=house.clock.now())
+    return number
+
+
+async def rates() -> None:
+    """Two workers at 50 mails a second for a minute; and a slow domain beside one that is not."""
+    async with bench_house() as house, ScriptedRelay() as relay:
+        await populate(house, 4000)
+        async with workers(house, 2, f"smtp://127.0.0.1:{relay.port}?starttls=never&rate=50"):
+            await begun(house)
+            await relay.has_taken(1)
+            await asyncio.sleep(60)
+            print(f"rates      {len(relay.taken):>6,} mails in a minute at 50 a second (3,000 are right)")
+    for limited in (False, True):
         async with bench_house() as house, ScriptedRelay() as relay:
-            await populate(house, readers)
-            draft = Draft("en", "The long tide", "", Format.MARKDOWN, BODY)
-            number = await house.campaigns.create(NewCampaign("letter", "bench", (draft,)), by="bench", now=house.clock.now())
-            worker = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "newsletter", "work",
-                env={**os.environ, **settings_of(house), "NEWSLETTER_SMTP_URL": f"smtp://127.0.0.1:{relay.port}?starttls=never"},
-                stderr=DEVNULL,
-            )  # fmt: skip
-            began = time.monotonic()
-            await house.campaigns.send(number, by="bench", now=house.clock.now())
-            while (await house.campaigns.status(number)).state == "sending":
-                await asyncio.sleep(0.05)
-            took = time.monotonic() - began
-            peak = peak_memory(worker.pid)
-            worker.send_signal(signal.SIGTERM)
-            await worker.wait()
-            print(f"delivery   {readers:>6,} readers {readers / took:7.0f} mails/s, worker's peak memory {peak:.0f} MB")
+            await populate(house, 4000, domains=("fast.example", "slow.example"))
+            limits = {"NEWSLETTER_DOMAIN_RATES": "slow.example=20"} if limited else {}
+            async with workers(house, 2, f"smtp://127.0.0.1:{relay.port}?starttls=never", **limits):
+                began = time.monotonic()
+                await begun(house)
+                await relay.until(lambda: sum(mail.recipient.endswith("@fast.example") for mail in relay.taken) == 2000, 60)
+                which = "20 a second to the other domain" if limited else "no limit"
+                print(f"rates      {time.monotonic() - began:6.1f} s for 2,000 mails to one domain, {which}")
+                if limited:
+                    slow = len(relay.taken) - 2000
+                    await asyncio.sleep(30)
+                    print(
+                        f"rates      {len(relay.taken) - 2000 - slow:>6,} mails in half a minute at 20 a second (600 are right)"
+                    )
+
+
+async def ahead() -> None:
+    """From a sign-up to the confirmation mail at the relay, while a campaign of 100,000 is being sent."""
+    async with bench_house() as house, running_sink() as sink, ScriptedRelay() as relay:
+        await populate(house, 100_000)
+        # The campaign goes to the sink; what is for example.net goes to a relay of our own, which tells the time.
+        urls = f"smtp://{sink.host}:{sink.port}?starttls=never,smtp://127.0.0.1:{relay.port}?starttls=never&domain=example.net"
+        async with workers(house, 1, urls):
+            number = await begun(house)
+            times: list[float] = []
+            for stranger in range(60):
+                before = len(relay.taken)
+                began = time.monotonic()
+                form = SignupForm(f"stranger{stranger}@example.net", ("letter",), "en", Origin("bench"))
+                await house.joining.request(form, now=house.clock.now())
+                await relay.has_taken(before + 1)
+                times.append(time.monotonic() - began)
+            still = (await house.campaigns.status(number)).state
+        p95 = sorted(times)[len(times) * 95 // 100]
+        print(
+            f"ahead      {statistics.median(times) * 1000:6.0f} ms from sign-up to relay, p95 {p95 * 1000:.0f} ms; campaign {still}"
+        )
 
 
 async def compose() -> None:
@@ -190,26 +241,21 @@ def bench_letter(body: str) -> Letter:
     return Letter(1, mailing_list, {"en": content}, Links(tokens, site), b"m" * 32, "society.example")
 
 
-def peak_memory(pid: int) -> float:
-    """Of a running process, in MB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
-async def populate(house: House, readers: int) -> None:
+async def populate(house: House, readers: int, *, domains: Sequence[str] = ("example.org",)) -> None:
     """Confirmed readers by COPY."""
     now = datetime.now(UTC)
     list_id = await house.db.fetchval("select list_id from list")
-    ids = [(house.keyring.subscriber_id(known(number)), known(number)) for number in range(readers)]
+    people = [(known(number, domains[number % len(domains)]), domains[number % len(domains)]) for number in range(readers)]
+    ids = [(house.keyring.subscriber_id(address), address, domain) for address, domain in people]
     connection = await asyncpg.connect(house.settings.database_url.get_secret_value())
     await connection.copy_records_to_table(
         "subscriber",
-        records=[(id_, address, "example.org", "Ada", "en", now) for id_, address in ids],
+        records=[(id_, address, domain, "Ada", "en", now) for id_, address, domain in ids],
         columns=["subscriber_id", "address", "domain", "name", "language", "created_at"],
     )
     await connection.copy_records_to_table(
         "subscription",
-        records=[(id_, list_id, "confirmed", "en", now, now) for id_, _ in ids],
+        records=[(id_, list_id, "confirmed", "en", now, now) for id_, _, _ in ids],
         columns=["subscriber_id", "list_id", "state", "language", "requested_at", "confirmed_at"],
     )
     await connection.close()
@@ -259,7 +305,8 @@ async def bench_house() -> AsyncIterator[House]:
 BENCHES: dict[str, Callable[[], Awaitable[None]]] = {
     "start": start,
     "answers": answers,
-    "delivery": delivery,
+    "rates": rates,
+    "ahead": ahead,
     "compose": compose,
 }
 
