@@ -24,6 +24,11 @@ class Reply(NamedTuple):
     text: bytes
 
 
+MOST_KNOWN = 200
+_KNOWN: dict[bytes, Reply] = {}
+"""Lines that relays say again and again, as they were understood: "250 2.1.0 Ok" and the like."""
+
+
 class Listener(Protocol):
     """Who waits for replies."""
 
@@ -78,8 +83,13 @@ class Pipeline(asyncio.Protocol):
         self._buffer = lines.pop()
         self._heard_at = self._loop.time()
         for line in lines:
+            if self._is_lost:
+                return None
+            if (known := _KNOWN.get(line)) is not None and not self._lines:
+                self._tell(known)
+                continue
             code, mark = line[:3], line[3:4]
-            if not code.isdigit() or mark not in _MARKS or self._is_lost:
+            if not code.isdigit() or mark not in _MARKS:
                 return self.close(_NOT_SMTP)
             if mark == b"-":
                 self._lines.append(line[4:].strip())
@@ -88,7 +98,10 @@ class Pipeline(asyncio.Protocol):
                 self._lines.clear()
                 self._tell(Reply(int(code), text))
             else:
-                self._tell(Reply(int(code), line[4:].strip()))
+                reply = Reply(int(code), line[4:].strip())
+                if len(_KNOWN) < MOST_KNOWN:
+                    _KNOWN[line] = reply
+                self._tell(reply)
         if len(self._buffer) + sum(map(len, self._lines)) > LONGEST_REPLY:
             return self.close(_NOT_SMTP)
         return None

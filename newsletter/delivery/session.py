@@ -13,7 +13,6 @@ import functools
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from typing import Protocol, cast
 
 import aiosmtplib
@@ -50,13 +49,15 @@ class Mail:
     """Envelope sender (return path)."""
     recipient: str
     data: bytes
-    """Lines end with CRLF; dots are not stuffed."""
+    """Lines end with CRLF."""
     utf8: bool = False
     """Needs SMTPUTF8 (RFC 6531)."""
     sender_id: int = 0
     """Whose keys it is signed with."""
     head: int = 0
     """Octets of its header block."""
+    is_stuffed: bool = False
+    """Whether no line begins with a dot that SMTP would take for its own (RFC 5321, section 4.5.2)."""
     body_digest: bytes | None = None
     """SHA-256 of the body in DKIM's relaxed form; None where nobody is going to sign."""
 
@@ -83,16 +84,8 @@ class Feed(Protocol):
         """The next one, which is this session's from now on until it is settled or lost; None: nothing to do."""
 
 
-class _Step(IntEnum):
-    """Which reply comes next."""
-
-    MAIL = 0
-    RCPT = 1
-    DATA = 2
-    BODY = 3
-    CLEAR = 4
-    """To what makes the relay forget an envelope that was refused."""
-    NONE = 5
+_MAIL, _RCPT, _DATA, _BODY, _CLEAR, _NONE = range(6)
+"""Which reply comes next: to a command, to a body, to what makes the relay forget an envelope that was refused, or none."""
 
 
 _WANTED = (frozenset({250}), frozenset({250, 251}), frozenset({354}))
@@ -111,7 +104,7 @@ class Session:
         self._pipelining = client.supports_extension("pipelining")
         self._size = client.supports_extension("size")
         self._utf8 = client.supports_extension("smtputf8")
-        self._step = _Step.NONE
+        self._step = _NONE
         self._feed: Feed = _Nothing()
         self._parcel: Parcel | None = None
         """Whose envelope is being answered, or whose body."""
@@ -120,7 +113,7 @@ class Session:
         self._commands: tuple[bytes, bytes, bytes] = (b"", b"", b"")
         """The envelope that was written last."""
         self._refusal: Reply | None = None
-        self._refused_at = _Step.NONE
+        self._refused_at = _NONE
         self._recipient_taken = False
         self._done: asyncio.Future[None] | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -205,9 +198,9 @@ class Session:
             return self._finish()
         self._refusal = None
         self._recipient_taken = False
-        self._step = _Step.MAIL
+        self._step = _MAIL
         if not self._pipelining:
-            self._pipeline.write(self._commands[_Step.MAIL])
+            self._pipeline.write(self._commands[_MAIL])
         return None
 
     # What comes in.
@@ -216,11 +209,11 @@ class Session:
         """The relay's next answer."""
         try:
             step = self._step
-            if step is _Step.BODY:
+            if step == _BODY:
                 self._body_answered(reply)
-            elif step <= _Step.DATA:
+            elif step <= _DATA:
                 self._envelope_answered(step, reply)
-            elif step is _Step.CLEAR and reply.code != 421:
+            elif step == _CLEAR and reply.code != 421:
                 self._go_on()
             else:  # A farewell, while it is looked up who still wants the mail or instead of an answer to a reset.
                 self._pipeline.close("closed by the relay")
@@ -229,13 +222,13 @@ class Session:
 
     def gone(self, reason: str) -> None:
         """There will be no answer."""
-        step, self._step = self._step, _Step.NONE
+        step, self._step = self._step, _NONE
         parcel, self._parcel = self._parcel, None
         following, self._following = self._following, None
         if parcel is not None:
-            if step is _Step.BODY:
+            if step == _BODY:
                 parcel.settle(Outcome(DeliveryState.UNCERTAIN, reply=f"No answer came after the body ({reason})."))
-            elif self._refusal is not None and step <= _Step.DATA:
+            elif self._refusal is not None and step <= _DATA:
                 parcel.settle(self._refused())
             else:
                 parcel.lost(Outcome(DeliveryState.DEFERRED, reply=f"The connection was lost before the body ({reason})."))
@@ -243,21 +236,21 @@ class Session:
             following.lost(_ENDED)
         self._finish()
 
-    def _envelope_answered(self, step: _Step, reply: Reply) -> None:
+    def _envelope_answered(self, step: int, reply: Reply) -> None:
         """Pipelined, all three commands are answered, whatever the first answer was; the first bad one counts."""
         if reply.code not in _WANTED[step]:
             if self._refusal is None:
                 self._refusal, self._refused_at = reply, step
-        elif step is _Step.RCPT:
+        elif step == _RCPT:
             self._recipient_taken = True
-        if step is _Step.DATA:
+        if step == _DATA:
             self._answered(ready=reply.code == 354)
         elif self._pipelining:
-            self._step = _Step(step + 1)
+            self._step = step + 1
         elif self._refusal is not None:
             self._answered(ready=False)
         else:
-            self._step = _Step(step + 1)
+            self._step = step + 1
             self._pipeline.write(self._commands[self._step])
 
     def _answered(self, *, ready: bool) -> None:
@@ -266,7 +259,7 @@ class Session:
         assert parcel is not None
         if self._refusal is not None:
             return self._take_back(parcel, ready=ready)
-        self._step = _Step.NONE
+        self._step = _NONE
         if (permission := parcel.may_begin()) is None:
             return self._begin_body(parcel)
         self._asking = asyncio.get_running_loop().create_task(self._ask(parcel, permission))
@@ -289,16 +282,16 @@ class Session:
     def _begin_body(self, parcel: Parcel) -> None:
         """With the next envelope right behind it; the body's answer comes first."""
         data = parcel.mail.data
-        if b"\n." in data or data.startswith(b"."):
+        if not parcel.mail.is_stuffed:
             data = _LINE_DOT.sub(b"..", data)
-        self._step = _Step.BODY
+        self._step = _BODY
         self._following = self._offer(data, _DOT)
 
     def _body_answered(self, reply: Reply) -> None:
         """Only this answer can take a mail."""
         parcel, self._parcel, self._following = self._parcel, self._following, None
         assert parcel is not None
-        self._step = _Step.CLEAR
+        self._step = _CLEAR
         if 200 <= reply.code < 300 or 400 <= reply.code < 600:
             parcel.settle(outcome_of(reply.code, reply.text))
             is_over = reply.code == 421
@@ -326,7 +319,7 @@ class Session:
         # took the recipient without a sender would deliver that, and one that is out of step might do anything.
         if not 400 <= refusal.code < 600 or (ready and self._recipient_taken):
             return self.close()
-        self._step = _Step.CLEAR
+        self._step = _CLEAR
         self._parcel = self._offer(_DOT if ready else _RESET)
         return None
 
@@ -335,7 +328,7 @@ class Session:
         code, text = self._refusal
         if not 400 <= code < 600:
             return Outcome(DeliveryState.DEFERRED, reply=f"The relay was out of step ({code}).")
-        return replace(outcome_of(code, text), about_sender=self._refused_at is _Step.MAIL)
+        return replace(outcome_of(code, text), about_sender=self._refused_at == _MAIL)
 
     # The end.
 
@@ -343,7 +336,7 @@ class Session:
         """Of this delivery; with an error also of the session."""
         if error is not None:
             self._abandon()
-        self._step = _Step.NONE
+        self._step = _NONE
         self._pipeline.listen(None)
         if self._done is not None and not self._done.done():
             if error is None:
@@ -359,10 +352,10 @@ class Session:
         if self._asking is not None:
             self._asking.cancel()
         if parcel is not None:
-            parcel.settle(_UNHEARD) if self._step is _Step.BODY else parcel.lost(_GIVEN_UP)
+            parcel.settle(_UNHEARD) if self._step == _BODY else parcel.lost(_GIVEN_UP)
         if following is not None:
             following.lost(_ENDED)
-        self._step = _Step.NONE
+        self._step = _NONE
         self.close()
 
 

@@ -134,7 +134,8 @@ class SubscriptionMails:
             composed.needs_smtputf8,
             sender.sender_id,
             len(composed.head),
-            composed.body_digest,
+            is_stuffed=True,
+            body_digest=composed.body_digest,
         )
 
 
