@@ -11,6 +11,9 @@ What this room promises:
 - No body is begun later than 5 s after an unsubscribe was answered: what was read more than 2 s ago is read again before a
   body.
 - A worker that lost its lease stops by its own monotonic clock; its outcomes are guarded updates, so they revive nobody.
+- Totals stand with the batch and always equal the sum of the rows, with what was folded, also while people are erased.
+- Limits of relays, lists and domains hold over all workers. A reader of a domain that is full is put aside, so that the batch
+  goes on; that is no attempt.
 
 It receives what is to be said ready to be composed; how a campaign is written it does not know.
 """
