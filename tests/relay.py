@@ -146,6 +146,7 @@ class ScriptedRelay:
         self.open_sessions = 0
         self.most_sessions = 0
         """Connections at the same time."""
+        self.buffers: list[bytearray] = []
         self._rules: list[_Rule] = []
         self._changed = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -187,7 +188,8 @@ class ScriptedRelay:
     # The script.
 
     def on(self, stage: Stage, act: Act, *, to: str | None = None, times: int | None = None) -> None:
-        """At `stage` do `act`: for mails to `to` alone (known from RCPT on), and only the next `times` times.
+        """At `stage` do `act`: for mails to `to` alone (known from RCPT on; at MAIL it is the sender), and
+        only the next `times` times.
 
         Of the rules that fit the oldest counts.
         """
@@ -198,6 +200,11 @@ class ScriptedRelay:
         held = Hold(then)
         self.on(stage, held, to=to, times=times)
         return held
+
+    @property
+    def unread(self) -> bytes:
+        """What clients have said that no dialog has got to yet."""
+        return b"".join(map(bytes, self.buffers))
 
     def behave(self) -> None:
         """Forget the script; whoever is held is let go."""
@@ -284,6 +291,7 @@ class _Dialog:
         self._reader = reader
         self._writer = writer
         self._buffer = bytearray()
+        relay.buffers.append(self._buffer)
         self._envelope = _Envelope()
         self._secure = False
         self._known = False
@@ -348,7 +356,7 @@ class _Dialog:
             await self._say("235 2.7.0 welcome" if self._known else "535 5.7.8 wrong")
 
     async def _mail(self, line: str) -> None:
-        if await self._answer_ok(Stage.MAIL):
+        if await self._answer_ok(Stage.MAIL, who=_path(line)):
             self._envelope = _Envelope(_path(line))
 
     async def _rcpt(self, line: str) -> None:
@@ -399,16 +407,16 @@ class _Dialog:
 
     # Acting and talking.
 
-    async def _answer_ok(self, stage: Stage) -> bool:
+    async def _answer_ok(self, stage: Stage, *, who: str | None = None) -> bool:
         """Whether the answer was a good one."""
-        act = await self._acted(stage)
+        act = await self._acted(stage, who=who)
         if act is None:
             await self._say("250 2.0.0 fine")
         return act is None or (isinstance(act, Say) and act.reply[:1] in ("2", b"2"))
 
-    async def _acted(self, stage: Stage, body: bytes | None = None) -> Act | None:
+    async def _acted(self, stage: Stage, body: bytes | None = None, *, who: str | None = None) -> Act | None:
         """Do what the script says; None when the rest is to be done as usual."""
-        act = self._relay.act_at(stage, self._envelope.recipient)
+        act = self._relay.act_at(stage, who or self._envelope.recipient)
         if isinstance(act, Hold):
             await act.wait()
             act = act.then

@@ -171,9 +171,8 @@ async def ahead() -> None:
                 times.append(time.monotonic() - began)
             still = (await house.campaigns.status(number)).state
         p95 = sorted(times)[len(times) * 95 // 100]
-        print(
-            f"ahead      {statistics.median(times) * 1000:6.0f} ms from sign-up to relay, p95 {p95 * 1000:.0f} ms; campaign {still}"
-        )
+        middle = statistics.median(times)
+        print(f"ahead      {middle * 1000:6.0f} ms from sign-up to relay, p95 {p95 * 1000:.0f} ms; campaign {still}")
 
 
 async def compose() -> None:

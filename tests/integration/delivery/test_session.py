@@ -15,11 +15,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from newsletter.core.errors import DatabaseUnavailable, RelayUnreachable
 from newsletter.delivery.courier import Courier
 from newsletter.delivery.relays import Relay
-from newsletter.delivery.rules import DeliveryState, unreachable_pause
+from newsletter.delivery.rules import DeliveryState, Outcome, unreachable_pause
 from newsletter.delivery.session import Mail, Session
 from tests.conftest import START, ManualClock
 from tests.relay import HangUp, Say, ScriptedRelay, Silence, Stage, eventually
@@ -36,6 +38,14 @@ REFUSALS = {
 BEFORE_THE_BODY = [Stage.MAIL, Stage.RCPT, Stage.DATA]
 IMPATIENT = 0.3
 """Seconds until our side gives up on a relay that says nothing."""
+
+
+@pytest.fixture(params=["pipelined", "in lockstep"])
+async def relay(request: pytest.FixtureRequest) -> AsyncIterator[ScriptedRelay]:
+    """One that announces PIPELINING, and one that does not."""
+    extensions = ("PIPELINING",) if request.param == "pipelined" else ()
+    async with ScriptedRelay(extensions=(*extensions, "8BITMIME", "SIZE 10240000", "SMTPUTF8")) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -81,6 +91,100 @@ async def test_the_size_is_said_where_the_relay_wants_to_know_it(announced: bool
         await session.quit()
         said = f" SIZE={len(MAIL.data)}" if announced else ""
         assert f"MAIL FROM:<{MAIL.sender}>{said}" in relay.commands
+
+
+# Many mails, one after the other.
+
+
+class Parcels:
+    """A feed, which notes what becomes of each."""
+
+    def __init__(self, *recipients: str) -> None:
+        self.waiting = [Parcel(replace(MAIL, recipient=recipient)) for recipient in recipients]
+        self.given = list(self.waiting)
+
+    def next(self) -> Parcel | None:
+        return self.waiting.pop(0) if self.waiting else None
+
+
+class Parcel:
+    def __init__(self, mail: Mail) -> None:
+        self.mail = mail
+        self.ends: list[tuple[str, Outcome]] = []
+
+    def may_begin(self) -> None:
+        return None
+
+    def settle(self, outcome: Outcome) -> None:
+        self.ends.append(("settled", outcome))
+
+    def lost(self, outcome: Outcome) -> None:
+        self.ends.append(("lost", outcome))
+
+
+async def test_the_next_envelope_goes_out_behind_the_body_where_the_relay_allows_it(
+    relay: ScriptedRelay, session: Session
+) -> None:
+    held = relay.hold(Stage.BODY, to="a@example.org")
+    delivering = asyncio.ensure_future(session.deliver(Parcels("a@example.org", "b@example.org")))
+    await held.reached()
+    waiting = b"RCPT TO:<b@example.org>" in relay.unread
+    held.release()
+    await delivering
+    assert waiting == ("PIPELINING" in relay.extensions)
+    assert [mail.recipient for mail in relay.taken] == ["a@example.org", "b@example.org"]
+
+
+ACTS: dict[str, tuple[Stage, Say | HangUp] | None] = {
+    "fine": None,
+    "refused at MAIL": (Stage.MAIL, Say("452 4.3.1 no room")),
+    "refused at RCPT": (Stage.RCPT, Say("550 5.1.1 no such user")),
+    "put off at RCPT": (Stage.RCPT, Say("450 4.2.1 busy")),
+    "refused at DATA": (Stage.DATA, Say("554 5.7.1 not from you")),
+    "refused after the body": (Stage.BODY, Say("554 5.6.0 no")),
+    "closing at RCPT": (Stage.RCPT, Say("421 4.3.2 closing")),
+    "closing after the body": (Stage.BODY, Say("421 4.3.2 closing")),
+    "gone at DATA": (Stage.DATA, HangUp()),
+    "gone after taking": (Stage.BODY, HangUp(taking=True)),
+    "gone without taking": (Stage.BODY, HangUp()),
+}
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+@settings(max_examples=40, deadline=None)
+@given(script=st.lists(st.sampled_from(sorted(ACTS)), min_size=1, max_size=8))
+def test_whatever_a_relay_does_each_mail_has_one_end_that_agrees_with_what_the_relay_took(
+    pipelining: bool, script: list[str]
+) -> None:
+    async def run() -> None:
+        async with ScriptedRelay(extensions=("PIPELINING",) if pipelining else ()) as relay:
+            names = [f"r{number}@example.org" for number in range(len(script))]
+            for name, act in zip(names, script, strict=True):
+                if found := ACTS[act]:
+                    stage, does = found
+                    relay.on(stage, does, to=name.replace("example.org", "letters.example") if stage is Stage.MAIL else name)
+            parcels = Parcels(*names)
+            for parcel in parcels.given:
+                parcel.mail.sender = parcel.mail.recipient.replace("example.org", "letters.example")
+            while parcels.waiting:
+                session = await Session.open(relay.target(), timeout=5)
+                await session.deliver(parcels)
+                session.close()
+            took = relay.took()
+            assert max(took.values(), default=0) <= 1
+            for parcel in parcels.given:
+                ((how, outcome),) = parcel.ends
+                taken = took[parcel.mail.recipient] == 1
+                match outcome.state:
+                    case DeliveryState.ACCEPTED:
+                        assert taken
+                        assert how == "settled"
+                    case DeliveryState.UNCERTAIN:
+                        assert how == "settled"
+                    case _:
+                        assert not taken
+
+    asyncio.run(run())
 
 
 # Addresses beyond ASCII.
