@@ -22,14 +22,15 @@ def promises(*, delivery_days: int) -> list[Promise]:
         }
 
     async def drop(db: Connection, now: datetime, size: int) -> Kept:  # noqa: ARG001  a week goes as a whole
-        """A week is over when its last day is: what lies in it may be that young."""
-        return await store.drop_week(db, before=(now - timedelta(days=delivery_days) - WEEK).date())
+        """As soon as its last day is that long ago: what lies in a week may be as young as that."""
+        kept_for = timedelta(days=delivery_days)
+        return (await store.drop_week(db, before=(now - kept_for - WEEK).date() + timedelta(days=1))).due_after(kept_for)
 
     def paces(words: NullTranslations) -> str:
         return words.gettext("How much mail a provider took from us at a time is forgotten after a day.")
 
     async def forget(db: Connection, now: datetime, size: int) -> Kept:
-        return await store.forget_paces(db, before=now - PACES_KEPT, size=size)
+        return (await store.forget_paces(db, before=now - PACES_KEPT, size=size)).due_after(PACES_KEPT)
 
     return [
         Promise("deliveries", deliveries, timedelta(hours=1), WEEK + timedelta(days=1), drop),

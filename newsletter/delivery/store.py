@@ -197,6 +197,10 @@ async def take_fresh(db: Connection, batch: Batch, *, first: UUID, size: int, no
 
 
 @_sql.statement
+async def keep_sending(db: Connection, *, campaign_id: int) -> bool: ...
+
+
+@_sql.statement
 async def still_wanted(db: Connection, *, subscriber_ids: Sequence[UUID], list_id: int, now: datetime) -> list[UUID]: ...
 
 

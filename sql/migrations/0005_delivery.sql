@@ -102,6 +102,9 @@ begin
   if partition is null then
     return;
   end if;
+  -- The parent first, as everybody does who writes: an erasure that had it and waited for the partition would wait for us as we
+  -- wait for it.
+  lock table only delivery in share row exclusive mode;
   execute format('lock table %s in share row exclusive mode', partition);
   execute format(
     'insert into delivery_folded as f (campaign_id, state, count)

@@ -63,9 +63,9 @@ select coalesce(sum(removed), 0)::integer as removed, min(monday)::timestamptz a
 with due as (
   select name from pace where free_at < :before and (slowed_at is null or slowed_at < :before) limit :size
 ), gone as (
-  delete from pace where name in (select name from due) returning free_at
+  delete from pace where name in (select name from due) returning greatest(free_at, slowed_at) as last_used
 )
-select count(*)::integer as removed, min(free_at) as oldest from gone;
+select count(*)::integer as removed, min(last_used) as oldest from gone;
 
 -- name: count_audience
 -- Confirmed readers of a list at this moment.
@@ -239,6 +239,10 @@ with held as materialized (
 select subscriber_id, address, domain, name, language, confirmed_at, 1 as attempts, :now::timestamptz as first_at,
        0 as doubts, null::timestamptz as paced_until
 from audience order by subscriber_id;
+
+-- name: keep_sending
+-- Whether the campaign is being sent, and stays so until this transaction ends.
+select state = 'sending' from campaign where campaign_id = :campaign_id for share;
 
 -- name: still_wanted
 -- Of these readers, those who are still to be mailed.

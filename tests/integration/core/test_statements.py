@@ -25,6 +25,7 @@ for _module in pkgutil.walk_packages(newsletter.__path__, "newsletter."):
 
 POSTGRES: dict[Any, set[str]] = {
     int: {"int2", "int4", "int8"},
+    float: {"float8"},
     str: {"text"},
     bool: {"bool"},
     bytes: {"bytea"},

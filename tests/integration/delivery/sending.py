@@ -98,7 +98,7 @@ class Sending:
         await self.db.execute(
             """with people as (select * from unnest($1::uuid[], $2::text[]) as p(id, address)),
                     added as (insert into subscriber (subscriber_id, address, domain, language, created_at)
-                              select id, address, 'example.org', 'en', $3 from people)
+                              select id, address, split_part(address, '@', 2), 'en', $3 from people)
                insert into subscription (subscriber_id, list_id, state, language, requested_at, confirmed_at)
                select id, $4, 'confirmed', 'en', $3, $3 from people""",
             [subscriber_id(address) for address in addresses],
