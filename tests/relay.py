@@ -121,7 +121,8 @@ class Taken:
 
 
 class ScriptedRelay:
-    """One listening port. `login`: user and password that it insists on. `tls`: offers STARTTLS with this certificate."""
+    """One listening port. `login`: user and password that it insists on; `token`: user and access token (XOAUTH2). `tls`:
+    offers STARTTLS with this certificate."""
 
     def __init__(
         self,
@@ -129,11 +130,13 @@ class ScriptedRelay:
         extensions: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SIZE 10240000", "SMTPUTF8"),
         tls: ssl.SSLContext | None = None,
         login: tuple[str, str] | None = None,
+        token: tuple[str, str] | None = None,
         octet_by_octet: bool = False,
     ) -> None:
         self.extensions = extensions
         self.tls = tls
         self.login = login
+        self.token = token
         self.octet_by_octet = octet_by_octet
         self.port = 0
         self.taken: list[Taken] = []
@@ -313,7 +316,7 @@ class _Dialog:
                 await self._starttls()
             case "AUTH":
                 await self._auth(line)
-            case "MAIL" if self._relay.login and not self._known:
+            case "MAIL" if (self._relay.login or self._relay.token) and not self._known:
                 await self._say("530 5.7.0 Authentication required")
             case "MAIL":
                 await self._mail(line)
@@ -337,6 +340,7 @@ class _Dialog:
             offered = list(self._relay.extensions)
             offered += ["STARTTLS"] if self._relay.tls and not self._secure else []
             offered += ["AUTH PLAIN"] if self._relay.login else []
+            offered += ["AUTH XOAUTH2"] if self._relay.token else []
             await self._say("\n".join(["250 relay.test", *(f"250 {extension}" for extension in offered)]))
 
     async def _starttls(self) -> None:
@@ -351,8 +355,13 @@ class _Dialog:
 
     async def _auth(self, line: str) -> None:
         if await self._acted(Stage.AUTH) is None:
-            given = base64.b64decode(line.split()[2]).decode().split("\0")[1:]
-            self._known = tuple(given) == self._relay.login
+            _, method, given = line.split()
+            said = base64.b64decode(given).decode()
+            if method.upper() == "XOAUTH2":
+                user, token = self._relay.token or ("", "")
+                self._known = said == f"user={user}\x01auth=Bearer {token}\x01\x01"
+            else:
+                self._known = tuple(said.split("\0")[1:]) == self._relay.login
             await self._say("235 2.7.0 welcome" if self._known else "535 5.7.8 wrong")
 
     async def _mail(self, line: str) -> None:

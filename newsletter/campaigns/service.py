@@ -67,6 +67,8 @@ class Status:
     """Readers by state of their delivery."""
     next_due: datetime | None
     """When something is tried again, while it is sending."""
+    pause_reason: str | None = None
+    """Why it paused by itself."""
 
     def told(self) -> dict[str, Any]:
         """What programs are told, by the API and by `--json` alike."""
@@ -301,4 +303,5 @@ class Campaigns:
             planned=row.planned or 0,
             totals={total.state: total.count for total in totals},
             next_due=await delivery.next_due(self._db, campaign_id=row.campaign_id) if sending else None,
+            pause_reason=row.pause_reason,
         )

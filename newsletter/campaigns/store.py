@@ -23,6 +23,7 @@ class CampaignRow:
     message_key: bytes | None
     message_domain: str | None
     planned: int | None
+    pause_reason: str | None
 
 
 @dataclass(frozen=True)

@@ -205,6 +205,9 @@ def _print_status(found: Status) -> None:
         click.echo(f"{found.state}, never started")
         return
     click.echo(f"{found.state}, {_readers(found.planned)} when it was started")
+    if found.pause_reason:
+        click.echo(f"It paused by itself: {found.pause_reason}")
+        click.echo(f"When that is put right, go on: newsletter campaign resume {found.campaign_id}")
     click.echo(f"Started {moment(found.started_at)}, finished {moment(found.finished_at)}")
     for state, words in _WORDS.items():
         if count := found.totals.get(state):

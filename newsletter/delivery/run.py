@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -47,6 +48,8 @@ RENEW_EVERY = 1.0
 """Seconds between two looks whether the batch is still ours and to be sent."""
 SIGNED_TOGETHER = 32
 """Mails that are made and signed in one go, so that few of them are in memory."""
+LEFT_TO_OTHERS = timedelta(seconds=1)
+"""How long at least something rests that this worker has no connection for: others may have one."""
 TRIES = 2
 """Sessions that may end under a mail, before its body, until it is put off."""
 
@@ -114,7 +117,10 @@ class Places:
     """Room for a chunk."""
 
     asked: int
-    used: int = 0
+    taken: int = 0
+    """Intents that were written."""
+    going: Counter[Lane] = field(default_factory=Counter)
+    """Of these, how many went by which relay; the others were put aside."""
 
 
 class BatchRun:
@@ -169,6 +175,8 @@ class BatchRun:
         """Whether retries may be due."""
         self._first: UUID | None = batch.id_from
         """Where the next fresh readers are looked for; None when there are no more."""
+        self._due_at: datetime | None = None
+        """When the first of those is due that this run put off."""
         self._renew_at = float("-inf")
 
     def stop(self) -> None:
@@ -215,19 +223,28 @@ class BatchRun:
                     return
                 looked_at = self._monotonic()
                 readers = await self._take(places.asked)
-                places.used = len(readers)
-            chunk = Chunk(looked_at, {reader.subscriber_id for reader in readers})
-            await self._hand_out(lane, [Parcel(self, chunk, reader) for reader in readers])
+                places.taken = len(readers)
+                chunk = Chunk(looked_at, {reader.subscriber_id for reader in readers})
+                places.going = await self._hand_out(lane, [Parcel(self, chunk, reader) for reader in readers])
 
     async def _take(self, size: int) -> list[Reader]:
         """Retries that are due first, then fresh readers; the intents are committed when this returns."""
         now = self._clock.now()
+        if self._due_at and self._due_at <= now:
+            self._again, self._due_at = True, None
         if self._again:
             readers = await store.take_again(self._db, self.batch, size=size, now=now)
             self._again = bool(readers)
             return readers
         assert self._first is not None
         readers = await store.take_fresh(self._db, self.batch, first=self._first, size=size, now=now)
+        if not readers:  # None left, or paused: who took the one for the other would lose the rest when it is resumed.
+            async with self._db.transaction() as db:
+                if await store.keep_sending(db, campaign_id=self.batch.campaign_id):
+                    readers = await store.take_fresh(db, self.batch, first=self._first, size=size, now=now)
+                else:
+                    self.stop()
+                    return []
         complete = len(readers) < size or readers[-1].subscriber_id == self.batch.id_to
         self._first = None if complete else UUID(int=readers[-1].subscriber_id.int + 1)
         return readers
@@ -235,12 +252,8 @@ class BatchRun:
     @asynccontextmanager
     async def _turn(self, lane: Lane) -> AsyncIterator[Places]:
         """Room in hand and at the limited rates; what was not used is free again."""
-        rates = {
-            throttle.relay(lane.relay.name): self._limits.rate(throttle.relay(lane.relay.name)),
-            throttle.mailing_list(self.batch.list_id): self._limits.rate(
-                throttle.mailing_list(self.batch.list_id), self.batch.list_rate
-            ),
-        }
+        by_relay, by_list = throttle.relay(lane.relay.name), throttle.mailing_list(self.batch.list_id)
+        rates = {by_relay: self._limits.rate(by_relay), by_list: self._limits.rate(by_list, self.batch.list_rate)}
         limited = {name: rate for name, rate in rates.items() if rate}
         size = min([self._size, *(max(1, int(rate * CHUNK_OF_RATE)) for rate in limited.values())])
         places = Places(size)
@@ -252,9 +265,11 @@ class BatchRun:
         try:
             yield places
         finally:
-            self._room.give(size - places.used)
-            for name, rate in limited.items() if places.used < size else ():
-                await self._limits.book(name, places.used - size, rate)
+            self._room.give(size - places.taken)
+            for name, rate in limited.items():
+                used = places.going[lane] if name == by_relay else places.going.total()
+                if used < size:
+                    await self._limits.book(name, used - size, rate)
 
     async def _pause_until(self, moment: datetime) -> None:
         with contextlib.suppress(TimeoutError):
@@ -263,16 +278,40 @@ class BatchRun:
 
     # Handing over.
 
-    async def _hand_out(self, lane: Lane, parcels: Sequence[Parcel]) -> None:
-        """To the lane, but for those whose domain has a relay of its own or takes no more for now."""
+    async def _hand_out(self, lane: Lane, parcels: Sequence[Parcel]) -> Counter[Lane]:
+        """To the lane, or to that of their domain, but for those whose turn is later; returns how many went by which."""
         self._in_hand |= {parcel.reader.subscriber_id: parcel for parcel in parcels}
-        going = await self._paced(parcels)
+        domains = {parcel.reader.domain for parcel in parcels}
+        lanes = {
+            domain: self._lanes.choose(wanted=None, domain=domain) if self._lanes.bound(domain) else lane for domain in domains
+        }
+        try:
+            later = await self._later(parcels, lanes, lane)
+        except DatabaseUnavailable:
+            for parcel in parcels:
+                self.leave(parcel)
+            raise
+        going: list[Parcel] = []
+        for parcel in parcels:
+            chosen = lanes[parcel.reader.domain]
+            if chosen is None:
+                self._put_aside_without_relay(parcel)
+            elif moment := later.get(parcel.reader.subscriber_id):
+                self._put_aside(parcel, throttle.in_bunches(moment), "Its domain takes no more for now.")
+            else:
+                parcel.lane = chosen
+                going.append(parcel)
+        await self._put(going)
+        return Counter(parcel.lane for parcel in going)
+
+    async def _put(self, going: Sequence[Parcel]) -> None:
+        """Each in its lane, signed if they are to be."""
         if self._sign is None:
-            return self._send_by_all(lane, going)
+            return _in_their_lanes(going)
         for first in range(0, len(going), SIGNED_TOGETHER):
             some = [parcel for parcel in going[first : first + SIGNED_TOGETHER] if self.compose(parcel)]
             if await self._signed(some):
-                self._send_by_all(lane, some)
+                _in_their_lanes(some)
         return None
 
     async def _signed(self, parcels: Sequence[Parcel]) -> bool:
@@ -287,45 +326,38 @@ class BatchRun:
             return False
         return True
 
-    def _send_by_all(self, lane: Lane, going: Sequence[Parcel]) -> None:
-        for domain in {parcel.reader.domain for parcel in going if self._lanes.bound(parcel.reader.domain)}:
-            self._send_by(self._lanes.choose(wanted=None, domain=domain), [p for p in going if p.reader.domain == domain])
-            going = [parcel for parcel in going if parcel.reader.domain != domain]
-        lane.put(going)
+    async def _later(self, parcels: Sequence[Parcel], lanes: Mapping[str, Lane | None], booked: Lane) -> dict[UUID, datetime]:
+        """Who has to wait, and until when: each with its place in the queue of its domain, and of its domain's relay.
 
-    def _send_by(self, lane: Lane | None, parcels: Sequence[Parcel]) -> None:
-        if lane is not None:
-            return lane.put(parcels)
+        `booked` is where there is room for all of them.
+        """
+        now = self._clock.now()
+        limits = {domain: self._limits_of(domain, lane, booked) for domain, lane in lanes.items() if lane is not None}
+        asking: dict[tuple[str, float], list[UUID]] = {}
         for parcel in parcels:
-            until = self._clock.now() + self._lanes.rest_for(domain=parcel.reader.domain)
-            self._put_aside(parcel, until, "The relay for its domain cannot be reached.")
-        return None
+            was_booked = parcel.reader.paced_until
+            if was_booked is None or now - was_booked > PACED_WITHIN:
+                for limit in limits.get(parcel.reader.domain, ()):
+                    asking.setdefault(limit, []).append(parcel.reader.subscriber_id)
+        moments: dict[UUID, datetime] = {}
+        for (name, rate), those in asking.items():
+            first = await self._limits.book(name, len(those), rate)
+            for reader, moment in zip(those, throttle.starts(first, len(those), rate), strict=True):
+                moments[reader] = max(moment, moments.get(reader, moment))
+        at_once = now + timedelta(seconds=CHUNK_OF_RATE)
+        return {reader: moment for reader, moment in moments.items() if moment > at_once}
+
+    def _limits_of(self, domain: str, lane: Lane, booked: Lane) -> list[tuple[str, float]]:
+        """Names and rates that a domain's mails have to keep to beside those that there is room for already."""
+        names = [throttle.domain(domain)] + ([throttle.relay(lane.relay.name)] if lane is not booked else [])
+        return [(name, rate) for name in names if (rate := self._limits.rate(name)) is not None]
 
     def _put_aside(self, parcel: Parcel, until: datetime, why: str) -> None:
         self.settle(parcel, Outcome(DeliveryState.DEFERRED, reply=why, paced_until=until))
 
-    async def _paced(self, parcels: Sequence[Parcel]) -> list[Parcel]:
-        """Those that may go now. The others of a domain that is full are put aside, each with its place in the queue."""
-        now = self._clock.now()
-        going: list[Parcel] = []
-        asking: dict[str, list[Parcel]] = {}
-        for parcel in parcels:
-            booked = parcel.reader.paced_until
-            on_time = booked is not None and now - booked <= PACED_WITHIN
-            if on_time or self._limits.rate(throttle.domain(parcel.reader.domain)) is None:
-                going.append(parcel)
-            else:
-                asking.setdefault(parcel.reader.domain, []).append(parcel)
-        for domain, those in asking.items():
-            rate = self._limits.rate(throttle.domain(domain))
-            assert rate is not None
-            first = await self._limits.book(throttle.domain(domain), len(those), rate)
-            for parcel, start in zip(those, throttle.starts(first, len(those), rate), strict=True):
-                if start <= now + timedelta(seconds=CHUNK_OF_RATE):
-                    going.append(parcel)
-                else:
-                    self._put_aside(parcel, throttle.in_bunches(start), "Its domain takes no more for now.")
-        return going
+    def _put_aside_without_relay(self, parcel: Parcel) -> None:
+        rest = max(self._lanes.rest_for(domain=parcel.reader.domain), LEFT_TO_OTHERS)
+        self._put_aside(parcel, self._clock.now() + rest, "The relay for its domain cannot be reached.")
 
     def compose(self, parcel: Parcel) -> bool:
         """Make the mail, if that was not done for signing it; false when it is not to be sent (now)."""
@@ -396,9 +428,14 @@ class BatchRun:
 
     def bounced(self, parcel: Parcel, why: RelayUnreachable) -> None:
         """Its relay cannot be reached: another takes over where there is one."""
-        lane = self._lanes.choose(wanted=self.batch.list_relay, domain=parcel.reader.domain) if self.holding else None
-        if lane is not None:
+        domain = parcel.reader.domain
+        lane = self._lanes.choose(wanted=self.batch.list_relay, domain=domain) if self.holding else None
+        if lane is not None and self._limits.rate(throttle.relay(lane.relay.name)) is None:
             lane.put([parcel])
+        elif lane is not None:
+            self.leave(parcel)  # For a turn of its own: there is no room for it.
+        elif self.holding and self._lanes.bound(domain):
+            self._put_aside_without_relay(parcel)
         else:
             self._relay_failure = why
             self.leave(parcel)
@@ -451,7 +488,8 @@ class BatchRun:
             )
             del self._left[: len(left)]
             self._room.give(len(left))
-        await self._watch.act(self._db, self._limits, self.batch.campaign_id)
+        if await self._watch.act(self._db, self._limits, self.batch.campaign_id):
+            self._renew_at = float("-inf")
         if (self._monotonic() >= self._renew_at or self._stop.is_set()) and not await self._renew():
             self._stop.set()
             self._withdraw()
@@ -476,6 +514,8 @@ class BatchRun:
             statuses=[outcome.status for outcome, _ in settled],
             replies=[outcome.reply for outcome, _ in settled],
         )
+        due = [retry_at for _, retry_at in settled if retry_at]
+        self._due_at = min([*due, self._due_at] if self._due_at else due, default=None)
 
     def _settled(self, reader: Reader, outcome: Outcome) -> tuple[Outcome, datetime | None]:
         """The outcome with the time of the next attempt, or as a failure when there was trying enough."""
@@ -506,7 +546,7 @@ class BatchRun:
         """Hand the batch on: finished, or queued again for when there is something to do."""
         now = self._clock.now()
         if self._relay_failure:
-            pause = self._lanes.rest_for(wanted=self.batch.list_relay)
+            pause = max(self._lanes.rest_for(wanted=self.batch.list_relay), LEFT_TO_OTHERS)
             log.warning("relay_unreachable", reason=str(self._relay_failure), pause_s=pause.total_seconds())
             await store.requeue_batch(self._db, self.batch, not_before=now + pause)
         elif (
@@ -524,3 +564,11 @@ class BatchRun:
                 finished = await store.finish_campaign(db, campaign_id=self.batch.campaign_id, now=now)
             if finished:
                 log.info("campaign_sent", campaign_id=self.batch.campaign_id)
+
+
+def _in_their_lanes(parcels: Sequence[Parcel]) -> None:
+    lanes: dict[Lane, list[Parcel]] = {}
+    for parcel in parcels:
+        lanes.setdefault(parcel.lane, []).append(parcel)
+    for lane, those in lanes.items():
+        lane.put(those)

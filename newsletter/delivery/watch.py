@@ -71,13 +71,16 @@ class Watch:
         if self._unknown[domain] == STORM:
             log.warning("storm_of_unknown_addresses", domain=domain, in_a_row=STORM, suppressed=0)
 
-    async def act(self, db: Database, limits: Throttle, campaign_id: int) -> None:
-        """Slow down what asked for it; pause the campaign that is refused because of us."""
+    async def act(self, db: Database, limits: Throttle, campaign_id: int) -> bool:
+        """Slow down what asked for it; pause the campaign that is refused because of us. True when that was done."""
         elapsed = max(1.0, self._monotonic() - self._began)
-        while self._too_fast:
-            name = self._too_fast.pop()
+        for name in list(self._too_fast):  # Forgotten only when it is done: the database may be away.
             await limits.slow_down(name, self._taken[name] / elapsed)
-        if self._pause_reason:
-            reason, self._pause_reason, self._policy_run = self._pause_reason, None, 0
-            if await store.pause_campaign(db, campaign_id=campaign_id, reason=reason):
-                log.warning("campaign_paused", campaign_id=campaign_id, reason=reason)
+            self._too_fast.discard(name)
+        if (reason := self._pause_reason) is None:
+            return False
+        paused = await store.pause_campaign(db, campaign_id=campaign_id, reason=reason)
+        self._pause_reason, self._policy_run = None, 0
+        if paused:
+            log.warning("campaign_paused", campaign_id=campaign_id, reason=reason)
+        return paused

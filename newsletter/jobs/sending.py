@@ -56,7 +56,8 @@ class CampaignSending:
 
     async def run_once(self) -> bool:
         """Work on one batch until it is finished, put off or lost; true when there was one. Any number at the same time."""
-        if self._lanes.rest or self._stopping:  # Or every batch would be claimed only to be put off.
+        # Or every batch would be claimed only to be put off.
+        if self._stopping or self._lanes.rest or not any(lane.connections for lane in self._lanes.all):
             return False
         waiting = [run.batch.campaign_id for run in self._runs if run.is_waiting]
         batch = await claim(self._db, worker=self._worker, lease=self._lease, now=self._clock.now(), other_than=waiting)

@@ -56,11 +56,14 @@ async def test_a_campaign_goes_from_draft_to_sent(call: Call, site: Site) -> Non
     assert (await call("POST", "/1/send")).status == 202
     assert (await call("POST", "/1/send")).status == 409
     assert (await (await call("POST", "/1/pause")).json())["state"] == "paused"
+    await site.house.db.execute("update campaign set pause_reason = 'refused because of us'")
+    assert (await (await call("GET", "/1")).json())["pause_reason"] == "refused because of us"
     assert (await (await call("POST", "/1/resume")).json())["state"] == "sending"
     while await site.house.worker().run_campaigns_once():
         pass
     done = await (await call("GET", "/1")).json()
     assert (done["state"], done["totals"], done["planned"]) == ("sent", {"accepted": 1}, 1)
+    assert done["pause_reason"] is None
     assert (await site.mailbox.messages())[0].recipients == (READER,)
     overview = await (await call("GET", "")).json()
     assert [each["campaign"] for each in overview["campaigns"]] == [1]
