@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from newsletter.core.errors import SettingsError
 from newsletter.core.urls import is_page
-from newsletter.delivery.relays import Relay, relays_from_urls
+from newsletter.delivery.relays import Relay, domain_name, relays_from_urls
 
 PREFIX = "NEWSLETTER_"
 SHORTEST_SECRET = 32
@@ -84,7 +84,7 @@ def _rates(value: object) -> object:
     """From a variable, `example.org=20,example.net=5`; from TOML, a table."""
     try:
         pairs = dict(part.split("=") for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-        rates = {name.strip().lower(): float(rate) for name, rate in pairs.items()}  # type: ignore[attr-defined]
+        rates = {domain_name(name): float(rate) for name, rate in pairs.items()}  # type: ignore[attr-defined]
     except (ValueError, TypeError, AttributeError):
         rates = {"": 0.0}
     if not all(name and 0 < rate <= 1_000_000 for name, rate in rates.items()):

@@ -6,7 +6,19 @@ import click
 
 from newsletter.cli.house import as_json, command, open_house, print_json, print_table, settings
 from newsletter.core.errors import InvalidInput
-from newsletter.subscribing.lists import ListText, NewList, NewSender, all_lists, create_list, sizes
+from newsletter.delivery.relays import known_relay
+from newsletter.settings import Settings
+from newsletter.subscribing.lists import (
+    ListText,
+    NewList,
+    NewSender,
+    all_lists,
+    create_list,
+    list_by_slug,
+    set_rate,
+    set_relay,
+    sizes,
+)
 
 
 @click.group("list")
@@ -32,6 +44,8 @@ async def show(*, as_json: bool) -> None:
                     "sender": each.sender.name,
                     "languages": each.languages,
                     "public": each.public,
+                    "rate": each.rate,
+                    "relay": each.sender.relay,
                     "page": page.get(each.list_id),
                     "readers": counted.get(each.list_id, {}),
                 }
@@ -84,6 +98,23 @@ def _sender(name: str, from_address: str | None, **more: str | None) -> NewSende
     return name
 
 
+NONE = "none"
+"""What takes a limit or a choice back."""
+
+
+def _rate(given: str | None) -> float | None:
+    if given in (None, NONE):
+        return None
+    try:
+        return float(str(given))
+    except ValueError:
+        raise InvalidInput("A rate is a number of mails a second, such as 50 or 0.5, or none.", field="rate") from None
+
+
+def _relay(given: str | None, configured: Settings) -> str | None:
+    return None if given in (None, NONE) else known_relay(str(given), configured.relays)
+
+
 @lists.command("create")
 @click.argument("slug")
 @click.option(
@@ -101,6 +132,8 @@ def _sender(name: str, from_address: str | None, **more: str | None) -> NewSende
 @click.option("--time-zone", default="UTC", show_default=True)
 @click.option("--private", is_flag=True, help="No sign-up page, and no form may name it.")
 @click.option("--return-url", "return_urls", multiple=True, help="Page that an embedded form may go to after signing up.")
+@click.option("--rate", help="Mails a second at most; default: as fast as the relay takes them.")
+@click.option("--relay", metavar="NAME", help="The relay that takes this sender's mail; default: whichever there is.")
 @command
 async def create(
     *,
@@ -116,6 +149,8 @@ async def create(
     time_zone: str,
     private: bool,
     return_urls: tuple[str, ...],
+    rate: str | None,
+    relay: str | None,
 ) -> None:
     """Create a list; SLUG is its short name in addresses."""
     sender = _sender(
@@ -126,13 +161,38 @@ async def create(
         reply_to=reply_to,
         legal_notice=legal_notice,
     )
-    new = NewList(slug, _texts(names, descriptions), time_zone, not private, return_urls)
-    async with open_house(settings(), name="list") as house:
+    configured = settings()
+    texts, by = _texts(names, descriptions), _relay(relay, configured)
+    new = NewList(slug, texts, time_zone, not private, return_urls, _rate(rate), by)
+    async with open_house(configured, name="list") as house:
         made = await create_list(house.db, new, sender, base_host=house.host, now=house.clock.now())
     if made.public:
         click.echo(f"Sign-up page: {house.links.subscribe(made.slug)}")
     else:
         click.echo(f"The list {made.slug} is private: nobody can sign up for it by a form.")
+
+
+@lists.command("edit")
+@click.argument("slug")
+@click.option("--rate", metavar="N|none", help="Mails a second at most.")
+@click.option("--relay", metavar="NAME|none", help="The relay that takes its sender's mail, for all lists of that sender.")
+@command
+async def edit(*, slug: str, rate: str | None, relay: str | None) -> None:
+    """Change how fast and by which relay a list is sent. Workers follow from their next batch on."""
+    if rate is None and relay is None:
+        raise InvalidInput("Say what to change: --rate, --relay or both.")
+    configured = settings()
+    limit, by = _rate(rate), _relay(relay, configured)
+    async with open_house(configured, name="list") as house, house.db.transaction() as db:
+        if rate is not None:
+            await set_rate(db, slug, limit)
+        if relay is not None:
+            await set_relay(db, slug, by)
+        found = await list_by_slug(db, slug)
+    if rate is not None:
+        click.echo(f"{slug}: " + (f"{limit:g} mails a second at most." if limit else "as fast as its relay takes it."))
+    if relay is not None:
+        click.echo(f"All mail of {found.sender.name} goes by {by or 'whichever relay there is'}.")
 
 
 COMMANDS = [lists]

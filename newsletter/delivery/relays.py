@@ -20,6 +20,11 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import idna
+
+from newsletter.core.errors import InvalidInput
+
+_LOOKS_LIKE = "must look like smtp://user:password@host:587 or smtps://user:password@host"
 _OPTIONS = ("name", "weight", "connections", "rate", "domain", "auth", "token_file", "starttls")
 
 
@@ -66,10 +71,22 @@ def eligible(relays: Sequence[Relay], *, wanted: str | None, domain: str) -> lis
     return bound or named or [relay for relay in relays if relay.weight and not relay.domains]
 
 
+def known_relay(name: str, relays: Sequence[Relay]) -> str:
+    """That name, if one has it. Raises `InvalidInput` with the names that there are."""
+    names = [relay.name for relay in relays]
+    if name not in names:
+        raise InvalidInput(f'There is no relay "{name[:100]}"; there are {", ".join(names)}.', field="relay")
+    return name
+
+
 def _relay_from_url(url: str) -> Relay:
-    parts = urlsplit(url)
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-        raise ValueError("must look like smtp://user:password@host:587 or smtps://user:password@host")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # Whose text quotes what may be a piece of a password.
+        raise ValueError(_LOOKS_LIKE) from None
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/") or parts.fragment:
+        raise ValueError(_LOOKS_LIKE)
     options = _options(parts.query)
     plain = "starttls" in options
     if plain and options["starttls"] != ["never"]:
@@ -79,7 +96,7 @@ def _relay_from_url(url: str) -> Relay:
     implicit = parts.scheme == "smtps"
     return Relay(
         host=parts.hostname,
-        port=parts.port or (465 if implicit else 587),
+        port=port or (465 if implicit else 587),
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         tls="implicit" if implicit else "never" if plain else "starttls",
@@ -87,15 +104,15 @@ def _relay_from_url(url: str) -> Relay:
         weight=_whole(options, "weight", least=0) if "weight" in options else 1,
         connections=_whole(options, "connections", least=1) if "connections" in options else None,
         rate=_rate(options),
-        domains=frozenset(domain.lower() for domain in options.get("domain", ())),
-        token_file=_token_file(options),
+        domains=frozenset(map(domain_name, options.get("domain", ()))),
+        token_file=_token_file(options, parts.username),
     )
 
 
 def _options(query: str) -> dict[str, list[str]]:
     options = parse_qs(query, keep_blank_values=True)
-    if unknown := sorted(options.keys() - set(_OPTIONS)):
-        raise ValueError(f"has an option that there is not ({unknown[0][:20]}); there are {', '.join(_OPTIONS)}")
+    if options.keys() - set(_OPTIONS):  # Not quoted: a password with a ? in it looks like one.
+        raise ValueError(f"has an option that there is not; there are {', '.join(_OPTIONS)}")
     return options
 
 
@@ -127,11 +144,21 @@ def _rate(options: dict[str, list[str]]) -> float | None:
     return rate
 
 
-def _token_file(options: dict[str, list[str]]) -> Path | None:
+def _token_file(options: dict[str, list[str]], user: str | None) -> Path | None:
     auth, file = _one(options, "auth"), _one(options, "token_file")
     if auth not in (None, "xoauth2") or (auth is None) != (file is None):
         raise ValueError("must have both auth=xoauth2 and token_file=/path, or neither")
+    if file and not user:
+        raise ValueError("must say whose token it is: smtp://user@host?auth=xoauth2&token_file=/path")
     return Path(file) if file else None
+
+
+def domain_name(text: str) -> str:
+    """A recipient domain as an address in the database has it, in lower-case A-labels. Raises `ValueError`."""
+    try:
+        return idna.encode(text.strip().rstrip("."), uts46=True).decode().lower()
+    except idna.IDNAError:
+        raise ValueError("must have a domain such as example.org for each recipient domain") from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -41,6 +41,8 @@ class Sender:
     postal_address: str
     contact: str
     legal_notice: str | None
+    relay: str | None = None
+    """Name of the relay that takes its mail; None: whichever there is."""
 
     @property
     def domain(self) -> str:
@@ -68,6 +70,8 @@ class MailingList:
     return_urls: tuple[str, ...]
     sender: Sender
     texts: dict[str, ListText] = field(hash=False)
+    rate: float | None = None
+    """Mails a second at most; None: as fast as its relay takes them."""
 
     def language(self, wanted: str) -> str:
         """The wanted language where the list has it, else the list's first."""
@@ -93,9 +97,17 @@ def _list_from(row: ListRow) -> MailingList:
         list_id_header=row.list_id_header,
         return_urls=tuple(row.return_urls),
         sender=Sender(
-            row.sender_id, row.sender_name, row.from_address, row.reply_to, row.postal_address, row.contact, row.legal_notice
+            row.sender_id,
+            row.sender_name,
+            row.from_address,
+            row.reply_to,
+            row.postal_address,
+            row.contact,
+            row.legal_notice,
+            row.relay,
         ),
         texts={language: ListText(name, description) for language, name, description in texts},
+        rate=row.rate,
     )
 
 
@@ -164,6 +176,9 @@ class NewList:
     time_zone: str = "UTC"
     public: bool = True
     return_urls: tuple[str, ...] = ()
+    rate: float | None = None
+    relay: str | None = None
+    """For its sender, and so for all lists of it; None: leave it as it is."""
 
 
 async def create_list(db: Database, new: NewList, sender: NewSender | str, *, base_host: str, now: datetime) -> MailingList:
@@ -187,17 +202,38 @@ async def create_list(db: Database, new: NewList, sender: NewSender | str, *, ba
                 time_zone=new.time_zone,
                 list_id_header=f"{new.slug}.{base_host}".lower().replace(":", "-"),  # of an IPv6 address
                 return_urls=list(new.return_urls),
+                rate=_possible(new.rate),
                 now=now,
             )
         except DatabaseError as error:
             if error.sqlstate == _UNIQUE_VIOLATION:
                 raise Conflict(taken) from None
             raise
+        if new.relay is not None:
+            await store.set_relay(connection, sender_id=sender_id, relay=new.relay)
         for language, text in new.texts.items():
             await store.put_list_text(
                 connection, list_id=list_id, language=language, name=text.name, description=text.description
             )
         return await list_by_id(connection, list_id)
+
+
+async def set_rate(db: Connection, slug: str, rate: float | None) -> None:
+    """Mails a second at most; None: no limit. Workers follow from their next batch on. Raises `NotFound`, `InvalidInput`."""
+    await store.set_rate(db, list_id=(await list_by_slug(db, slug)).list_id, rate=_possible(rate))
+
+
+async def set_relay(db: Connection, slug: str, relay: str | None) -> Sender:
+    """Which relay takes the mail of the list's sender, who may have more lists; returns that sender. Raises `NotFound`."""
+    sender = (await list_by_slug(db, slug)).sender
+    await store.set_relay(db, sender_id=sender.sender_id, relay=relay)
+    return sender
+
+
+def _possible(rate: float | None) -> float | None:
+    if rate is not None and not 0 < rate <= 1_000_000:
+        raise InvalidInput("A rate is a number of mails a second, such as 50 or 0.5, or none.", field="rate")
+    return rate
 
 
 async def _sender(db: Connection, sender: NewSender | str, now: datetime) -> int:

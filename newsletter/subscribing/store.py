@@ -26,6 +26,7 @@ class ListRow:
     list_id_header: str
     return_urls: list[str]
     closed: bool
+    rate: float | None
     sender_id: int
     sender_name: str
     from_address: str
@@ -33,6 +34,7 @@ class ListRow:
     postal_address: str
     contact: str
     legal_notice: str | None
+    relay: str | None
     text_languages: list[str]
     names: list[str]
     descriptions: list[str]
@@ -151,8 +153,17 @@ async def add_list(
     time_zone: str,
     list_id_header: str,
     return_urls: Sequence[str],
+    rate: float | None,
     now: datetime,
 ) -> int: ...
+
+
+@_sql.statement
+async def set_rate(db: Connection, *, list_id: int, rate: float | None) -> None: ...
+
+
+@_sql.statement
+async def set_relay(db: Connection, *, sender_id: int, relay: str | None) -> None: ...
 
 
 @_sql.statement

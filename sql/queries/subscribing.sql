@@ -8,9 +8,17 @@ returning sender_id;
 
 -- name: add_list
 -- The List-Id is fixed here, once.
-insert into list (slug, sender_id, visibility, languages, time_zone, list_id_header, return_urls, created_at)
-values (:slug, :sender_id, :visibility, :languages, :time_zone, :list_id_header, :return_urls, :now)
+insert into list (slug, sender_id, visibility, languages, time_zone, list_id_header, return_urls, rate, created_at)
+values (:slug, :sender_id, :visibility, :languages, :time_zone, :list_id_header, :return_urls, :rate, :now)
 returning list_id;
+
+-- name: set_rate
+-- Mails a second at most; null: as fast as its relay takes them.
+update list set rate = :rate where list_id = :list_id;
+
+-- name: set_relay
+-- Whose mail goes by which relay; null: by whichever there is. It holds for all lists of the sender.
+update sender set relay = :relay where sender_id = :sender_id;
 
 -- name: put_list_text
 -- What a list calls itself in one language.
@@ -24,7 +32,7 @@ select sender_id from sender where name = :name;
 -- name: lists
 -- All lists with their sender and texts, or those that are named; there are few of them. Closed and private ones too.
 select l.list_id, l.slug, l.visibility, l.languages, l.time_zone, l.list_id_header, l.return_urls, l.closed_at is not null as closed,
-       s.sender_id, s.name as sender_name, s.from_address, s.reply_to, s.postal_address, s.contact, s.legal_notice,
+       l.rate, s.sender_id, s.name as sender_name, s.from_address, s.reply_to, s.postal_address, s.contact, s.legal_notice, s.relay,
        array(select t.language from list_text t where t.list_id = l.list_id order by t.language) as text_languages,
        array(select t.name from list_text t where t.list_id = l.list_id order by t.language) as names,
        array(select t.description from list_text t where t.list_id = l.list_id order by t.language) as descriptions

@@ -337,3 +337,52 @@ async def test_help_fits_eighty_columns(run: Run, command: list[str]) -> None:
     result = await run(*command, "--help")
     assert result.exit_code == 0
     assert max(len(line) for line in result.output.splitlines()) <= 80
+
+
+async def test_rate_and_relay_of_a_list_are_set_and_taken_back(run: Run) -> None:
+    relays = "smtp://a.example.org?name=own,smtp://b.example.org?name=bulk"
+    made = await run(*CREATE_LIST, "--rate", "50", "--relay", "bulk", NEWSLETTER_SMTP_URL=relays)
+    assert made.exit_code == 0, made.output
+
+    async def shown() -> tuple[object, object]:
+        (found,) = json.loads((await run("list", "show", "--json")).stdout)
+        return found["rate"], found["relay"]
+
+    assert await shown() == (50, "bulk")
+    changed = await run("list", "edit", "letter", "--rate", "0.5", NEWSLETTER_SMTP_URL=relays)
+    assert changed.output == "letter: 0.5 mails a second at most.\n"
+    assert await shown() == (0.5, "bulk")
+    changed = await run("list", "edit", "letter", "--relay", "own", NEWSLETTER_SMTP_URL=relays)
+    assert changed.output == "All mail of Society goes by own.\n"
+    assert await shown() == (0.5, "own")
+    taken_back = await run("list", "edit", "letter", "--rate", "none", "--relay", "none")
+    assert taken_back.output == (
+        "letter: as fast as its relay takes it.\nAll mail of Society goes by whichever relay there is.\n"
+    )
+    assert await shown() == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("letter",), "Say what to change: --rate, --relay or both."),
+        (("letter", "--relay", "bluk"), 'There is no relay "bluk"; there are own, bulk.'),
+        *((("letter", "--rate", rate), "A rate is a number of mails a second") for rate in ("fast", "0", "-1", "nan", "inf")),
+        (("digest", "--rate", "5"), 'There is no list "digest".'),
+        (("digest", "--relay", "own"), 'There is no list "digest".'),
+    ],
+)
+async def test_a_rate_or_relay_that_cannot_be_is_refused_with_the_remedy(
+    run: Run, arguments: tuple[str, ...], says: str
+) -> None:
+    await make_list(run)
+    relays = "smtp://a.example.org?name=own,smtp://b.example.org?name=bulk"
+    refused = await run("list", "edit", *arguments, NEWSLETTER_SMTP_URL=relays)
+    assert refused.exit_code == 1
+    assert says in refused.output
+
+
+async def test_a_list_for_a_relay_that_there_is_not_is_not_made(run: Run) -> None:
+    refused = await run(*CREATE_LIST, "--relay", "bluk")
+    assert 'There is no relay "bluk"; there are 127.0.0.1:' in refused.output
+    assert json.loads((await run("list", "show", "--json")).stdout) == []

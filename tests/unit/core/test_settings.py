@@ -85,7 +85,25 @@ def test_each_setting_that_is_wrong_has_a_line_of_its_own() -> None:
         ("BASE_URL", "https://bücher.example", "must be an address such as https://news.example.org"),
         ("DATABASE_URL", "mysql://host/db", "must look like postgresql://user:password@host:5432/database"),
         ("SMTP_URL", "relay.example.org", "must look like smtp://user:password@host:587 or smtps://user:password@host"),
-        ("SMTP_URL", "smtp://relay.example.org?tls=no", "has an option that there is not (tls)"),
+        (
+            "SMTP_URL",
+            "smtp://relay.example.org?tls=no",
+            "has an option that there is not; there are name, weight, connections, rate, domain, auth, token_file, starttls",
+        ),
+        ("SMTP_URL", "smtp://a,smtp://a", "names one relay twice: give each a ?name= of its own"),
+        *(
+            ("DOMAIN_RATES", rates, "must be mails a second by domain, such as example.org=20,example.net=5")
+            for rates in (
+                "example.org",
+                "example.org=fast",
+                "example.org=0",
+                "example.org=-1",
+                "example.org=nan",
+                "=5",
+                "example.org=5=6",
+                "a b=5",
+            )
+        ),
         ("TRUSTED_PROXIES", "10.0.0.0/8, proxy", "must be networks such as 10.0.0.0/8 or 2001:db8::/32, comma-separated"),
         ("TRUSTED_PROXIES", "10.0.0.1/8", "must be networks such as 10.0.0.0/8 or 2001:db8::/32, comma-separated"),
     ],
@@ -102,6 +120,8 @@ def test_a_value_that_does_not_fit_is_named_with_the_remedy(name: str, value: st
         ("CONFIRM_HOURS", "24", "25"),
         ("CONFIRM_HOURS", "1", "0"),
         ("ORIGIN_DAYS", "1095", "1096"),
+        ("DELIVERY_DAYS", "90", "91"),
+        ("DELIVERY_DAYS", "7", "6"),
         ("LOG_DAYS", "366", "367"),
         ("LOG_DAYS", "30", "29"),
         ("DNS_TIMEOUT", "10", "11"),
@@ -166,6 +186,15 @@ def test_networks_are_read_as_networks() -> None:
         ip_network("2001:db8::/32"),
     )
     assert load(TRUSTED_PROXIES="192.0.2.1").trusted_proxies == (ip_network("192.0.2.1/32"),)
+
+
+def test_rates_are_read_by_domain_as_addresses_have_it(tmp_path: Path) -> None:
+    read = {"example.org": 20.0, "xn--bcher-kva.example": 0.5}
+    assert load(DOMAIN_RATES="Example.org=20, b\u00fccher.example = 0.5,").domain_rates == read
+    file = tmp_path / "newsletter.toml"
+    file.write_text('[domain_rates]\n"Example.org" = 20\n"b\u00fccher.example" = 0.5\n', encoding="utf-8")
+    assert load(CONFIG=str(file)).domain_rates == read
+    assert load().domain_rates == {}
 
 
 def test_a_secret_can_lie_in_a_file(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
 
@@ -16,12 +17,20 @@ from newsletter.delivery.rules import (
     FEWEST_READERS,
     LONGEST_REPLY,
     MOST_READERS,
+    RECOVER_EVERY,
+    SLOWEST,
     UNCERTAIN_ATTEMPTS,
     DeliveryState,
     Outcome,
+    allowed_rate,
+    batch_count,
+    is_policy,
+    is_unknown_address,
     may_resend,
     outcome_of,
     retry_pause,
+    slows_domain,
+    slows_relay,
     unreachable_pause,
 )
 
@@ -147,3 +156,100 @@ def test_slices_are_equal_and_hold_at_most_a_batch_of_evenly_spread_ids(readers:
     assert max(sizes) - min(sizes) <= 1
     assert readers <= len(parts) * MOST_READERS
     assert len(parts) == 1 or readers // len(parts) >= FEWEST_READERS // 2
+
+
+# How an audience is cut.
+
+
+@given(st.integers(min_value=0, max_value=100_000_000))
+@example(0)
+@example(FEWEST_READERS)
+@example(BATCHES * MOST_READERS + 1)
+def test_a_batch_is_worth_a_claim_and_soon_taken_over(readers: int) -> None:
+    count = batch_count(readers)
+    assert count >= 1
+    assert readers <= count * MOST_READERS
+    assert count == 1 or readers / count > FEWEST_READERS / 2
+
+
+def test_a_large_audience_is_cut_so_that_many_workers_find_something() -> None:
+    assert [batch_count(readers) for readers in (0, 1, 1000, 1001, 64_000, 640_000, 1_000_000)] == [1, 1, 1, 2, 64, 64, 100]
+
+
+# Who asks to go slower, and how much slower.
+
+THEN = datetime(2026, 11, 21, tzinfo=UTC)
+rates = st.floats(min_value=SLOWEST, max_value=100_000)
+
+
+@given(st.none() | rates, rates, st.timedeltas(min_value=timedelta(hours=-1), max_value=timedelta(days=1)))
+def test_the_allowed_rate_grows_up_to_the_limit_and_never_above(full: float | None, slow: float, passed: timedelta) -> None:
+    now = allowed_rate(full, slow, THEN, THEN + passed)
+    later = allowed_rate(full, slow, THEN, THEN + passed + RECOVER_EVERY)
+    assert full is None or now is not None
+    if now is not None:
+        assert now >= min(slow, full or slow)
+        assert full is None or now <= full
+        assert later is None or later in (full, 2 * now, now)
+
+
+@given(rates, rates)
+def test_after_ten_minutes_nothing_is_left_of_a_complaint(full: float, slow: float) -> None:
+    assert allowed_rate(full, slow, THEN, THEN + 10 * RECOVER_EVERY) == full
+    assert allowed_rate(None, slow, THEN, THEN + 10 * RECOVER_EVERY) is None
+
+
+def test_the_rate_doubles_with_each_whole_minute() -> None:
+    passed = [timedelta(0), RECOVER_EVERY - timedelta(seconds=1), RECOVER_EVERY, 3 * RECOVER_EVERY, 6 * RECOVER_EVERY]
+    assert [allowed_rate(50, 1, THEN, THEN + each) for each in passed] == [1, 1, 2, 8, 50]
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "about_sender", "relay", "domain"),
+    [
+        (421, "4.3.2 busy", False, True, False),
+        (421, "4.7.0 too fast", False, True, False),
+        (421, "busy", True, True, False),
+        (450, "4.7.1 slow down", True, True, False),
+        (450, "4.7.1 slow down", False, False, True),
+        (451, "4.7.28 too many", False, False, True),
+        (450, "4.2.1 mailbox busy", False, False, False),
+        (450, "4.2.1 mailbox busy", True, False, False),
+        (450, "slow down", True, False, False),
+        (550, "5.7.1 not you", True, False, False),
+        (550, "4.7.1 what is it then?", False, False, False),
+        (250, "4.7.1 taken, I think", False, False, False),
+    ],
+)
+def test_who_asks_to_go_slower_is_the_relay_or_the_domain(
+    code: int, text: str, about_sender: bool, relay: bool, domain: bool
+) -> None:
+    outcome = replace(outcome_of(code, text.encode()), about_sender=about_sender)
+    assert (slows_relay(outcome), slows_domain(outcome)) == (relay, domain)
+
+
+@given(st.integers(min_value=200, max_value=599), st.from_regex(r"[245]\.[0-9]\.[0-9]{1,2}", fullmatch=True), st.booleans())
+def test_an_outcome_says_one_thing_about_others_at_most(code: int, status: str, about_sender: bool) -> None:
+    outcome = replace(outcome_of(code, status.encode()), about_sender=about_sender)
+    says = [slows_relay(outcome), slows_domain(outcome), is_policy(outcome), is_unknown_address(outcome)]
+    assert sum(says) <= 1
+    assert not (200 <= code < 300 and any(says))
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "policy", "unknown"),
+    [
+        (550, "5.7.1 not you", True, False),
+        (550, "5.7.515 not authenticated", True, False),
+        (550, "5.1.1 no such user", False, True),
+        (550, "5.1.10 null MX", False, False),
+        (550, "5.71.1 no such status", False, False),
+        (550, "no such user", False, False),
+        (450, "4.7.1 later", False, False),
+        (450, "5.7.1 what is it then?", False, False),
+        (450, "5.1.1 what is it then?", False, False),
+    ],
+)
+def test_a_refusal_is_about_us_or_about_an_address_that_is_not_there(code: int, text: str, policy: bool, unknown: bool) -> None:
+    outcome = outcome_of(code, text.encode())
+    assert (is_policy(outcome), is_unknown_address(outcome)) == (policy, unknown)
