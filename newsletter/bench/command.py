@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import click
 
 from newsletter.bench.delivery import Measured, measure
 from newsletter.bench.sink import Sink
 from newsletter.cli.house import as_json, command, print_json
-from newsletter.core.errors import InvalidInput, SettingsError
+from newsletter.core.errors import InvalidInput
 from newsletter.core.logs import set_up_logs
 from newsletter.settings import load_settings
 
@@ -49,12 +48,12 @@ async def delivery(*, readers: int, workers: int, sink: str | None, as_json: boo
 
 
 def _configured() -> str | None:
-    try:
-        return load_settings(os.environ, folder=Path.cwd()).database_url.get_secret_value()
-    except SettingsError:
-        if os.environ.get("NEWSLETTER_DATABASE_URL") or os.environ.get("NEWSLETTER_CONFIG"):
-            raise
+    """The server of the settings; not that of a development folder, whose role may make no database."""
+    if url := os.environ.get("NEWSLETTER_DATABASE_URL"):
+        return url
+    if not (os.environ.get("NEWSLETTER_CONFIG") or os.environ.get("NEWSLETTER_DATABASE_URL_FILE")):
         return None
+    return load_settings(os.environ).database_url.get_secret_value()
 
 
 def _running(sink: str) -> Sink:
