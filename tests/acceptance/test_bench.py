@@ -9,7 +9,7 @@ import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
-READERS = 600
+READERS = 300
 
 
 async def test_a_bench_sends_every_message_and_prints_the_limit_beside_its_rate(tmp_path: Path) -> None:

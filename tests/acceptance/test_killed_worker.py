@@ -36,9 +36,9 @@ from newsletter.subscribing.lists import ListText, NewList, NewSender, create_li
 from tests.conftest import SECRET
 from tests.relay import ScriptedRelay, eventually
 
-READERS = int(os.environ.get("KILLED_READERS", "6000"))
+READERS = int(os.environ.get("KILLED_READERS", "4000"))
 CHUNK = 100
-KILLS = int(os.environ.get("KILLS", "4"))
+KILLS = int(os.environ.get("KILLS", "3"))
 """The whole trial is `KILLED_READERS=20000 KILLS=20 pytest -s tests/acceptance/test_killed_worker.py`."""
 SEED = 20261121
 WITHIN = 60.0

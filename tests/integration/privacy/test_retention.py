@@ -55,6 +55,7 @@ async def test_looking_for_refusals_does_not_read_three_years_of_withdrawals(hou
         "select 'unsubscribed', gen_random_uuid(), $1::timestamptz - n * interval '2 minutes' from generate_series(1, 50000) n",
         clock.at - timedelta(days=60),
     )
+    await house.db.execute("analyze withdrawal")
     statement, _ = REGISTRY["consent.expire_withdrawals"]
     arguments = {"refused_for": REFUSED_FOR, "others_for": LEFT_FOR, "now": clock.at, "size": 500}
     plan = await house.db.fetchval(
