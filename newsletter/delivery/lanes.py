@@ -57,6 +57,8 @@ class Lane:
         self._arrived = asyncio.Event()
         self._runners: set[asyncio.Task[None]] = set()
         self._open = 0
+        self._idle = 0
+        """Runners without work."""
         self._enough = (0, monotonic())
         """How many sessions the relay held when it refused one more, and until when that is believed."""
         self._closed = False
@@ -107,7 +109,7 @@ class Lane:
         """As many sessions as there is work and room for."""
         if self._waiting and not self._closed:
             self._arrived.set()
-            for _ in range(min(len(self._waiting), self._room) - len(self._runners)):
+            for _ in range(min(len(self._waiting) - self._idle, self._room - len(self._runners))):
                 runner = asyncio.create_task(self._run())
                 self._runners.add(runner)
                 runner.add_done_callback(self._ended)
@@ -151,11 +153,14 @@ class Lane:
 
     async def _has_work(self) -> bool:
         if not self._arrived.is_set():
+            self._idle += 1
             try:
                 async with asyncio.timeout(IDLE_FOR):
                     await self._arrived.wait()
             except TimeoutError:
                 return False
+            finally:
+                self._idle -= 1
         return True
 
     async def _opened(self) -> Session:

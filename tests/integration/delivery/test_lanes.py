@@ -317,3 +317,16 @@ async def test_a_token_that_is_missing_or_refused_touches_no_reader(
     sending.clock.at += lanes.rest
     await sending.work(lanes)
     await everybody_once(sending, sending.relay)
+
+
+async def test_a_mail_that_comes_while_a_connection_is_held_up_gets_another(sending: Sending) -> None:
+    first, second = await sending.many_readers(2)
+    await sending.begin()
+    held = sending.relay.hold(Stage.BODY, to=first)
+    work = asyncio.ensure_future(sending.work(sending.lanes(connections=2), size=1))
+    await held.reached()
+    try:
+        await sending.relay.until(lambda: second in sending.relay.took())
+    finally:
+        held.release()
+        await work
