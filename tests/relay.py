@@ -81,6 +81,8 @@ class Hold:
 
     def __init__(self, then: Say | HangUp | None = None) -> None:
         self.then = then
+        self.holding = 0
+        """Connections that were ever held here."""
         self._reached = asyncio.Event()
         self._released = asyncio.Event()
 
@@ -93,9 +95,13 @@ class Hold:
         """From now on nobody is held."""
         self._released.set()
 
+    def arrive(self) -> None:
+        """The relay's side of it: one more is held."""
+        self.holding += 1
+        self._reached.set()
+
     async def wait(self) -> None:
         """The relay's side of it."""
-        self._reached.set()
         await self._released.wait()
 
 
@@ -427,6 +433,8 @@ class _Dialog:
         """Do what the script says; None when the rest is to be done as usual."""
         act = self._relay.act_at(stage, who or self._envelope.recipient)
         if isinstance(act, Hold):
+            act.arrive()
+            self._relay.notice()
             await act.wait()
             act = act.then
         match act:

@@ -53,6 +53,9 @@ class Pipeline(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self._is_lost = False
         transport.set_protocol(self)
+        # What is written goes to the kernel at once and not at the end of the loop's turn: between the permission for a body
+        # and its first byte there is to be no time in which a process could be stopped.
+        transport.set_write_buffer_limits(high=0)
 
     @property
     def is_lost(self) -> bool:

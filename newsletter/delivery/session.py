@@ -168,6 +168,18 @@ class Session:
 
     def _offer(self, *behind: bytes) -> Parcel | None:
         """Write `behind` and, in the same write, the envelope of the next mail; returns that mail's parcel."""
+        parcel = self._next()
+        self._write_with(parcel, *behind)
+        return parcel
+
+    def _write_with(self, parcel: Parcel | None, *behind: bytes) -> None:
+        if parcel is not None and self._pipelining:
+            behind += self._commands
+        if behind:
+            self._pipeline.write(*behind)
+
+    def _next(self) -> Parcel | None:
+        """The next mail that an envelope can be written for."""
         while (parcel := self._feed.next()) is not None:
             try:
                 self._commands = self._envelope(parcel.mail)
@@ -177,10 +189,6 @@ class Session:
                 if not parcel.mail.utf8 or self._utf8:
                     break
                 parcel.settle(_NO_SMTPUTF8)
-        if parcel is not None and self._pipelining:
-            behind += self._commands
-        if behind:
-            self._pipeline.write(*behind)
         return parcel
 
     def _envelope(self, mail: Mail) -> tuple[bytes, bytes, bytes]:
@@ -260,7 +268,10 @@ class Session:
         if self._refusal is not None:
             return self._take_back(parcel, ready=ready)
         self._step = _NONE
-        if (permission := parcel.may_begin()) is None:
+        if (permission := parcel.may_begin()) is None and self._pipelining:
+            self._following = self._next()
+            permission = parcel.may_begin()  # Making the next mail took a while.
+        if permission is None:
             return self._begin_body(parcel)
         self._asking = asyncio.get_running_loop().create_task(self._ask(parcel, permission))
         return None
@@ -280,12 +291,15 @@ class Session:
         return None
 
     def _begin_body(self, parcel: Parcel) -> None:
-        """With the next envelope right behind it; the body's answer comes first."""
+        """With the next envelope right behind it, if there is one; the body's answer comes first.
+
+        Nothing that takes time stands between the permission and the write.
+        """
         data = parcel.mail.data
         if not parcel.mail.is_stuffed:
             data = _LINE_DOT.sub(b"..", data)
         self._step = _BODY
-        self._following = self._offer(data, _DOT)
+        self._write_with(self._following, data, _DOT)
 
     def _body_answered(self, reply: Reply) -> None:
         """Only this answer can take a mail."""
@@ -300,9 +314,10 @@ class Session:
             parcel.settle(Outcome(DeliveryState.UNCERTAIN, reply=reason))
             is_over = True
         if is_over:
-            self.close()
-        else:
-            self._go_on()
+            return self.close()
+        if self._parcel is None:
+            self._parcel = self._offer()
+        return self._go_on()
 
     def _take_back(self, parcel: Parcel, *, ready: bool) -> None:
         """Settle a mail whose envelope was refused, have the relay forget that envelope, offer the next."""
