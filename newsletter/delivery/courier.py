@@ -33,8 +33,8 @@ class Courier:
 
     @property
     def rest(self) -> timedelta:
-        """How long every relay is still left alone, because none could be reached; zero when one may be tried."""
-        return min(circuit.rest for circuit in self._circuits.values())
+        """How long every relay for all is still left alone, because none could be reached; zero when one may be tried."""
+        return min(self._circuits[relay].rest for relay in eligible(self._relays, wanted=None, domain=""))
 
     async def send(self, mail: Mail, gate: Gate | None = None) -> Outcome:
         """Hand one mail to whichever relay may take it and answers. Raises `RelayUnreachable` when none does: the mail was not

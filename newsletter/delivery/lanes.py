@@ -84,12 +84,25 @@ class Lane:
         return withdrawn
 
     def next(self) -> Freight | None:
-        """For the sessions."""
+        """For the sessions; those that there is no room for any more get nothing."""
+        if len(self._runners) > self._room:
+            return None
         while self._waiting:
             parcel = self._waiting.popleft()
             if parcel.ready():
                 return parcel
         self._arrived.clear()
+        return None
+
+    def allow(self, connections: int) -> None:
+        """So many sessions from now on. With none at all what waits is for others, of this worker or another."""
+        self.connections = connections
+        if connections:
+            return self._go()
+        waiting, self._waiting = self._waiting, deque()
+        self._arrived.clear()
+        for parcel in waiting:
+            parcel.bounced(RelayUnreachable(f"Other workers have all the connections that relay {self.relay} allows."))
         return None
 
     async def close(self) -> None:
@@ -140,7 +153,7 @@ class Lane:
 
     async def _use(self, session: Session) -> None:
         """Until the session ends, there is no more work, or no more room."""
-        while session.usable and len(self._runners) <= self._room and await self._has_work():
+        while session.usable and len(self._runners) <= self._room and await self._has_work() and session.usable:
             try:
                 await session.deliver(self)
             except RelayUnreachable as why:
@@ -187,7 +200,12 @@ class Lanes:
         timeout: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.lanes = {relay: Lane(relay, connections=connections, timeout=timeout, monotonic=monotonic) for relay in relays}
+        self.lanes = {
+            relay: Lane(
+                relay, connections=min(connections, relay.connections or connections), timeout=timeout, monotonic=monotonic
+            )
+            for relay in relays
+        }
         self._connections = connections
         self._credit = dict.fromkeys(relays, 0)
 
@@ -225,7 +243,7 @@ class Lanes:
         for relay, lane in self.lanes.items():
             if relay.connections is not None:
                 part, rest = divmod(relay.connections, workers)
-                lane.connections = min(self._connections, part + (before < rest))
+                lane.allow(min(self._connections, part + (before < rest)))
 
     async def close(self) -> None:
         await asyncio.gather(*(lane.close() for lane in self.lanes.values()))

@@ -29,6 +29,8 @@ Composer = Callable[[Connection, QueuedMail, datetime], Awaitable[Mail | None]]
 """Makes the mail for a row, or says that it is not wanted any more."""
 
 AT_A_TIME = 20
+SHORTEST_REST = timedelta(seconds=1)
+"""Until a mail whose relay could not be reached is looked at again."""
 LONGEST_DELIVERY = 90.0
 """Seconds that one mail may keep a connection; the lease is longer, so that no two workers have the same mail in hand."""
 LEASE = timedelta(seconds=LONGEST_DELIVERY + 30)
@@ -94,7 +96,7 @@ class Outbox:
             await self._record(queued, Outcome(DeliveryState.DEFERRED, reply="The mail could not be signed."))
         except RelayUnreachable as error:
             log.warning("relay_unreachable", reason=str(error))
-            await store.return_mail(self._db, queued, not_before=self._clock.now() + self._courier.rest)
+            await store.return_mail(self._db, queued, not_before=self._clock.now() + max(self._courier.rest, SHORTEST_REST))
         else:
             await self._record(queued, outcome)
 

@@ -65,7 +65,9 @@ class Pipeline(asyncio.Protocol):
         """From now on replies are for that one. While nobody listens a reply is a farewell, and ends the connection."""
         self._listener = listener
         self._heard_at = self._loop.time()
-        if listener is not None and self._watch is None:
+        if listener is not None and self._is_lost:
+            self._loop.call_soon(self._end, "closed by the relay")
+        elif listener is not None and self._watch is None:
             self._watch = self._loop.call_at(self._heard_at + self._timeout, self._look)
 
     def write(self, *parts: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 
 
@@ -23,16 +24,19 @@ class Room:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled() or not turn.done():
-                self._queue.remove((places, turn))
-            else:
+            if turn.done() and not turn.cancelled():
                 self.give(places)
+            else:
+                with contextlib.suppress(ValueError):
+                    self._queue.remove((places, turn))
+                self.give(0)  # Somebody behind may need less.
             raise
 
     def give(self, places: int) -> None:
         """They are free again."""
         self._free += places
-        while self._queue and self._free >= self._queue[0][0]:
+        while self._queue and (self._queue[0][1].done() or self._free >= self._queue[0][0]):
             taken, turn = self._queue.popleft()
-            self._free -= taken
-            turn.set_result(None)
+            if not turn.done():  # Else it was cancelled, and has not heard of it yet.
+                self._free -= taken
+                turn.set_result(None)

@@ -50,7 +50,7 @@ STORM = 20
 LEASE = timedelta(seconds=30)
 """How long a worker may be silent before another takes its batch, where the settings do not say otherwise."""
 
-_STATUS = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\b")
+_STATUS = re.compile(r"\s*([245]\.[0-9]{1,3}\.[0-9]{1,3})\b")
 LONGEST_REPLY = 300
 
 

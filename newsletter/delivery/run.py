@@ -20,7 +20,7 @@ from uuid import UUID
 
 from newsletter.core.clock import Clock
 from newsletter.core.database import Database
-from newsletter.core.errors import DatabaseUnavailable, NewsletterError, RelayUnreachable
+from newsletter.core.errors import DatabaseError, DatabaseUnavailable, NewsletterError, RelayUnreachable
 from newsletter.core.logs import get_logger
 from newsletter.delivery import store, throttle
 from newsletter.delivery.lanes import Lane, Lanes
@@ -202,6 +202,7 @@ class BatchRun:
                         await self._send_all()
                 except DatabaseUnavailable as error:
                     log.warning("batch_interrupted", campaign_id=batch.campaign_id, reason=str(error))
+                self.is_waiting = False
                 await self._everything_recorded()
         finally:
             self.stop()
@@ -258,8 +259,8 @@ class BatchRun:
         size = min([self._size, *(max(1, int(rate * CHUNK_OF_RATE)) for rate in limited.values())])
         places = Places(size)
         booked = [await self._limits.book(name, size, rate) for name, rate in limited.items()]
-        self.is_waiting = bool(limited)
         if booked:
+            self.is_waiting = True
             await self._pause_until(max(booked))
         await self._room.take(size)
         try:
@@ -467,9 +468,8 @@ class BatchRun:
             self._progress.clear()
             try:
                 await self._flush()
-            except (
-                DatabaseUnavailable
-            ) as error:  # What is forgotten here would be mailed twice, or not at all: it stays in hand.
+            except (DatabaseUnavailable, DatabaseError) as error:
+                # What is forgotten here would be mailed twice, or not at all: it stays in hand.
                 log.warning("outcomes_in_hand", campaign_id=self.batch.campaign_id, reason=str(error))
                 await asyncio.sleep(self._flush_every)
                 self._progress.set()
@@ -478,7 +478,7 @@ class BatchRun:
         """Record what is known, hold on to the batch for as long as anything is under way, act on what was noticed."""
         if self._known:
             known = self._known[:]
-            await self._record(known)
+            await self._record_each(known)
             del self._known[: len(known)]
             self._room.give(len(known))
         if self._left:
@@ -500,6 +500,19 @@ class BatchRun:
         self._all_recorded.clear()
         self._progress.set()
         await self._all_recorded.wait()
+
+    async def _record_each(self, known: Sequence[tuple[Reader, Outcome]]) -> None:
+        """Together; where PostgreSQL refuses that, one by one, so that one outcome that cannot be kept costs nobody theirs."""
+        try:
+            return await self._record(known)
+        except DatabaseError as refused:
+            log.error("outcomes_refused", campaign_id=self.batch.campaign_id, reason=str(refused))  # noqa: TRY400  ours
+        for reader, outcome in known:
+            try:
+                await self._record([(reader, outcome)])
+            except DatabaseError:
+                await self._record([(reader, replace(outcome, code=None, status=None, reply=""))])
+        return None
 
     async def _record(self, known: Sequence[tuple[Reader, Outcome]]) -> None:
         settled = [self._settled(reader, outcome) for reader, outcome in known]

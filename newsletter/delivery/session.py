@@ -237,12 +237,12 @@ class Session:
             if step == _BODY:
                 parcel.settle(Outcome(DeliveryState.UNCERTAIN, reply=f"No answer came after the body ({reason})."))
             elif self._refusal is not None and step <= _DATA:
-                parcel.settle(self._refused())
+                return self._judge(parcel, self._refusal)
             else:
                 parcel.lost(Outcome(DeliveryState.DEFERRED, reply=f"The connection was lost before the body ({reason})."))
         if following is not None:
             following.lost(_ENDED)
-        self._finish()
+        return self._finish()
 
     def _envelope_answered(self, step: int, reply: Reply) -> None:
         """Pipelined, all three commands are answered, whatever the first answer was; the first bad one counts."""
@@ -323,12 +323,9 @@ class Session:
         """Settle a mail whose envelope was refused, have the relay forget that envelope, offer the next."""
         refusal = self._refusal
         assert refusal is not None
-        if refusal.code == 530:
-            raise RelayUnreachable(f"Relay {self.relay} wants a login or TLS: put user and password into NEWSLETTER_SMTP_URL.")
         self._parcel = None
-        if refusal.code == 421:
-            self.close()
-            return parcel.lost(self._refused())
+        if refusal.code in (421, 530):
+            return self._judge(parcel, refusal)
         parcel.settle(self._refused())
         # DATA without a recipient has to get a body, an empty one (RFC 2920, section 3.1), which nobody receives. A relay that
         # took the recipient without a sender would deliver that, and one that is out of step might do anything.
@@ -337,6 +334,19 @@ class Session:
         self._step = _CLEAR
         self._parcel = self._offer(_DOT if ready else _RESET)
         return None
+
+    def _judge(self, parcel: Parcel, refusal: Reply) -> None:
+        """A refusal that the session does not outlive: the relay closes it, or has closed it already."""
+        if refusal.code == 530:
+            parcel.lost(_GIVEN_UP)
+            why = f"Relay {self.relay} wants a login or TLS: put user and password into NEWSLETTER_SMTP_URL."
+            return self._finish(RelayUnreachable(why))
+        if refusal.code == 421:
+            parcel.lost(self._refused())
+        else:
+            parcel.settle(self._refused())
+        self.close()
+        return self._finish()
 
     def _refused(self) -> Outcome:
         assert self._refusal is not None

@@ -102,9 +102,10 @@ begin
   if partition is null then
     return;
   end if;
-  -- The parent first, as everybody does who writes: an erasure that had it and waited for the partition would wait for us as we
-  -- wait for it.
-  lock table only delivery in share row exclusive mode;
+  -- All that dropping takes, at once and of the parent first: whoever came in between would wait for us as we wait for them.
+  -- Nobody is kept waiting for long behind this: it is tried again.
+  perform set_config('lock_timeout', '2s', true);
+  lock table only delivery in access exclusive mode;
   execute format('lock table %s in share row exclusive mode', partition);
   execute format(
     'insert into delivery_folded as f (campaign_id, state, count)

@@ -287,6 +287,18 @@ async def test_a_reply_that_is_no_text_is_recorded_like_any_other(sending: Sendi
     await once_each(sending, BEN)
 
 
+async def test_an_outcome_that_the_database_refuses_costs_nobody_theirs(sending: Sending) -> None:
+    addresses = await sending.many_readers(6)
+    await sending.begin()
+    await sending.db.execute("alter table delivery add constraint strange check (reply !~ 'strange')")
+    sending.relay.on(Stage.RCPT, Say("550 5.1.1 strange"), to=addresses[2])
+    await sending.work()
+    states = await sending.states(addresses)
+    assert states == dict.fromkeys(addresses, "accepted") | {addresses[2]: "failed"}
+    assert (await sending.row(addresses[2])).reply == ""
+    assert await sending.totals() == {"accepted": 5, "failed": 1}
+
+
 @dataclass(frozen=True)
 class LetterWithFault(PlainLetter):
     """Cannot be made for one reader."""

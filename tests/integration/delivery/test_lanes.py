@@ -331,3 +331,20 @@ async def test_a_mail_that_comes_while_a_connection_is_held_up_gets_another(send
     finally:
         held.release()
         await work
+
+
+async def test_a_worker_whose_last_connection_goes_to_another_hands_back_what_waits_and_holds_nothing(sending: Sending) -> None:
+    first, *_ = addresses = await sending.many_readers(6)
+    await sending.begin()
+    lanes = sending.lanes(replace(sending.relay.target(), connections=1))
+    held = sending.relay.hold(Stage.BODY, to=first, times=1)
+    work = asyncio.ensure_future(sending.run(await sending.claimed(), lanes).run())
+    await held.reached()
+    lanes.share(workers=2, before=1)
+    held.release()
+    await asyncio.wait_for(work, 10)
+    assert set(sending.relay.took()) <= set(addresses[:2])
+    lanes.share(workers=1, before=0)
+    sending.clock.move(seconds=2)
+    await sending.work(lanes)
+    assert sending.relay.took() == dict.fromkeys(addresses, 1)

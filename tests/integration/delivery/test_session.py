@@ -269,6 +269,34 @@ async def test_a_relay_that_cannot_forget_an_envelope_is_left(relay: ScriptedRel
     assert not session.usable
 
 
+@pytest.mark.parametrize("code", ["421 4.7.0 too many mails", "530 5.7.0 Must issue STARTTLS first"])
+async def test_a_relay_that_refuses_at_mail_and_hangs_up_touches_no_mail(
+    relay: ScriptedRelay, session: Session, code: str
+) -> None:
+    relay.on(Stage.MAIL, Say(code), times=1)
+    relay.on(Stage.RCPT, HangUp())
+    relay.on(Stage.MAIL, HangUp())
+    if code.startswith("530"):
+        with pytest.raises(RelayUnreachable, match="wants a login"):
+            await session.send(MAIL)
+    else:
+        outcome = await session.send(MAIL)
+        assert (outcome.state, outcome.code, session.ended_early) == (DeliveryState.DEFERRED, 421, True)
+    assert not session.usable
+
+
+async def test_a_session_that_ended_while_nobody_used_it_says_so_at_once(relay: ScriptedRelay, session: Session) -> None:
+    await session.send(MAIL)
+    await relay.close()
+
+    async def gone() -> bool:
+        return not session.usable
+
+    await eventually(gone)
+    outcome = await session.send(OTHER)
+    assert (outcome.state, session.ended_early) == (DeliveryState.DEFERRED, True)
+
+
 # Lost connections.
 
 

@@ -52,6 +52,7 @@ attempts = st.integers(min_value=1, max_value=2**15 - 1)
         (554, "see 5.7.1 in our manual", DeliveryState.FAILED, None),
         (550, "5.1.1000 no such thing", DeliveryState.FAILED, None),
         (550, "5.1", DeliveryState.FAILED, None),
+        (550, "5.\N{ARABIC-INDIC DIGIT ONE}.1 no", DeliveryState.FAILED, None),
     ],
 )
 def test_the_code_is_the_outcome_and_the_status_stands_first(code: int, text: str, state: str, status: str | None) -> None:
