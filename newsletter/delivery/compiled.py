@@ -173,6 +173,17 @@ def compile_message(common: Sequence[Header], *, text: Content, html: Content | 
     return CompiledMessage(common, mime, body + _Layout((f"\r\n--=_{boundary}--\r\n",)), single=False)
 
 
+def compose(headers: Sequence[Header], *, text: str, html: str | None, boundary: str) -> Composed:
+    """Make a message of `headers`, in their order, and one or two parts: the text first, then the HTML if there is one.
+
+    A pure function of its arguments. `text` and `html` may hold any line breaks and lines of any length, and each ends with a
+    line break. Raises InvalidInput as `compile_message` does.
+    """
+    return compile_message(headers, text=[text], html=None if html is None else [html], boundary=boundary).fill(
+        (), {}, digest=True
+    )
+
+
 def _mime(subtype: str) -> str:
     return f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n"
 

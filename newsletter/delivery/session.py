@@ -237,7 +237,7 @@ class Session:
             if step == _BODY:
                 parcel.settle(Outcome(DeliveryState.UNCERTAIN, reply=f"No answer came after the body ({reason})."))
             elif self._refusal is not None and step <= _DATA:
-                return self._judge(parcel, self._refusal)
+                return self._end_with(parcel, self._refusal)
             else:
                 parcel.lost(Outcome(DeliveryState.DEFERRED, reply=f"The connection was lost before the body ({reason})."))
         if following is not None:
@@ -325,7 +325,7 @@ class Session:
         assert refusal is not None
         self._parcel = None
         if refusal.code in (421, 530):
-            return self._judge(parcel, refusal)
+            return self._end_with(parcel, refusal)
         parcel.settle(self._refused())
         # DATA without a recipient has to get a body, an empty one (RFC 2920, section 3.1), which nobody receives. A relay that
         # took the recipient without a sender would deliver that, and one that is out of step might do anything.
@@ -335,7 +335,7 @@ class Session:
         self._parcel = self._offer(_DOT if ready else _RESET)
         return None
 
-    def _judge(self, parcel: Parcel, refusal: Reply) -> None:
+    def _end_with(self, parcel: Parcel, refusal: Reply) -> None:
         """A refusal that the session does not outlive: the relay closes it, or has closed it already."""
         if refusal.code == 530:
             parcel.lost(_GIVEN_UP)

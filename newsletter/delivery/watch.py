@@ -61,9 +61,8 @@ class Watch:
     def _see_policy(self, outcome: Outcome) -> None:
         self._policy_run += 1
         if self._policy_run >= POLICY_RUN:
-            self._pause_reason = f"{self._policy_run} mails in a row were refused because of us, no reader: {outcome.reply}"[
-                :300
-            ]
+            self._pause_reason = f"{self._policy_run} mails in a row were refused because of us, no reader: {outcome.reply}"
+            self._pause_reason = self._pause_reason[:300]
 
     def _see_unknown(self, domain: str) -> None:
         """That many that do not exist, one after the other: it happened at a large provider, and was its own fault."""

@@ -20,7 +20,7 @@ from newsletter.core.i18n import N_
 from newsletter.core.keys import Keyring
 from newsletter.core.logs import get_logger, network_of
 from newsletter.delivery import store as delivery
-from newsletter.delivery.message import check_header_text
+from newsletter.delivery.headers import check_header_text
 from newsletter.subscribing import erasure, store
 from newsletter.subscribing.lists import MailingList, lists_by_id, open_lists
 from newsletter.subscribing.mails import consent_wording, pattern

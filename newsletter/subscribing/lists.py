@@ -15,7 +15,7 @@ from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, DatabaseError, InvalidInput, NotFound
 from newsletter.core.i18n import languages
 from newsletter.core.urls import is_page
-from newsletter.delivery.message import check_header_text
+from newsletter.delivery.headers import check_header_text
 from newsletter.subscribing import store
 from newsletter.subscribing.store import ListRow
 

@@ -20,8 +20,8 @@ from newsletter.consent.rules import REFUSED_FOR
 from newsletter.core.database import Connection
 from newsletter.core.i18n import long_time, translations
 from newsletter.core.resources import resource
+from newsletter.delivery.compiled import compose
 from newsletter.delivery.headers import DateHeader, Header, Mailbox, MailboxHeader, TextHeader, TokenHeader, UrlHeader
-from newsletter.delivery.message import compose
 from newsletter.delivery.session import Mail
 from newsletter.delivery.store import QueuedMail
 from newsletter.subscribing import store

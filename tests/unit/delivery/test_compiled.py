@@ -14,9 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from newsletter.core.errors import InvalidInput
-from newsletter.delivery.compiled import Composed, Content, Slot, compile_message
+from newsletter.delivery.compiled import Composed, Content, Slot, compile_message, compose
 from newsletter.delivery.headers import Header, Mailbox, MailboxHeader, TextHeader, TokenHeader, UrlHeader, written
-from newsletter.delivery.message import compose
 
 URL = "https://news.example.org/unsubscribe/" + "aB3_-" * 14 + ".x?a=b&c=%C3%A9"
 NASTY = [

@@ -15,8 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from newsletter.core.errors import InvalidInput
-from newsletter.delivery.message import (
-    Composed,
+from newsletter.delivery.compiled import Composed, compose
+from newsletter.delivery.headers import (
     DateHeader,
     Header,
     Mailbox,
@@ -25,7 +25,6 @@ from newsletter.delivery.message import (
     TokenHeader,
     UrlHeader,
     check_header_text,
-    compose,
 )
 
 UNHURRIED = settings(deadline=None)
