@@ -36,6 +36,16 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 START = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
 SECRET = "a secret for tests, 32 characters or more"
 _numbers = itertools.count(1)
+_ACCEPTANCE = Path(__file__).parent / "acceptance"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Coverage doubles what Python takes. Tests that repeat one path hundreds of times, and those that run processes of their
+    own, would show little for it."""
+    for item in items:
+        repeats = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if repeats or item.path.is_relative_to(_ACCEPTANCE):
+            item.add_marker(pytest.mark.no_cover)
 
 
 class ManualClock:
@@ -123,6 +133,7 @@ class SharedDatabase:
         self._template = template
         self.name: str | None = None
         self._fingerprint = ""
+        self._superuser: asyncpg.Connection | None = None
 
     async def url(self) -> str:
         if self.name is None:
@@ -134,22 +145,22 @@ class SharedDatabase:
         return self._server.url(self.name)
 
     async def drop(self) -> None:
+        if self._superuser is not None:
+            await self._superuser.close()
+            self._superuser = None
         if self.name is not None:
             await self._server.run(f"drop database {self.name} with (force)")
             self.name = None
 
     async def empty(self) -> None:
         """As a superuser, who may leave the order of foreign keys aside."""
-        address = urlunsplit(urlsplit(self._server.admin_url)._replace(path=f"/{self.name}"))
-        superuser = await asyncpg.connect(address)
-        try:
-            reusable = await superuser.fetchval(_FINGERPRINT) == self._fingerprint
-            if reusable:
-                await superuser.execute("set session_replication_role = replica")
-                await superuser.execute(await superuser.fetchval(_EMPTY))
-        finally:
-            await superuser.close()
-        if not reusable:
+        if self._superuser is None or self._superuser.is_closed():
+            address = urlunsplit(urlsplit(self._server.admin_url)._replace(path=f"/{self.name}"))
+            self._superuser = await asyncpg.connect(address)
+            await self._superuser.execute("set session_replication_role = replica")
+        if await self._superuser.fetchval(_FINGERPRINT) == self._fingerprint:
+            await self._superuser.execute(await self._superuser.fetchval(_EMPTY))
+        else:
             await self.drop()
 
 

@@ -58,7 +58,7 @@ _OPTIONS = (
     "log_min_error_statement=panic",
     "log_statement=none",
 )
-_FAST_OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+_FAST_OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "scram_iterations=1")
 
 
 class EmbeddedPostgres:
@@ -191,7 +191,7 @@ class EmbeddedPostgres:
             # The builtin locale sorts alike on every machine, whichever locales that has.
             program += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
             if self._fast:
-                program.append("--no-sync")
+                program += ["--no-sync", "--set=scram_iterations=1"]  # Its passwords are long and random, and go with it.
             arguments = launch.command(program, death_signal=signal.SIGINT, user=user, reach=[binaries, cluster])
             process = self._spawn(arguments)
             try:

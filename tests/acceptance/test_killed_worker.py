@@ -68,8 +68,9 @@ class Delivery:
 class Campaign:
     """To thousands of confirmed readers, sent by workers that get these settings."""
 
-    def __init__(self, house: House, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, house: House, count: int, environment: dict[str, str], log: Path) -> None:
         self.house = house
+        self.count = count
         self.readers: dict[str, UUID] = {}
         self.number = 0
         self._environment = environment
@@ -83,10 +84,10 @@ class Campaign:
         await self._subscribe(letter.list_id, since=now - timedelta(days=30))
         draft = Draft("en", "The long tide", "What the harbour is talking about.", Format.MARKDOWN, BODY)
         self.number = await house.campaigns.create(NewCampaign("letter", "Tide", (draft,)), by="test", now=now)
-        assert await house.campaigns.send(self.number, by="test", now=now) == READERS
+        assert await house.campaigns.send(self.number, by="test", now=now) == self.count
 
     async def _subscribe(self, list_id: int, *, since: datetime) -> None:
-        addresses = [parse_address(f"reader.{number}@example.org") for number in range(READERS)]
+        addresses = [parse_address(f"reader.{number}@example.org") for number in range(self.count)]
         self.readers = {address.typed: self.house.keyring.subscriber_id(address.normal) for address in addresses}
         connection = await asyncpg.connect(self.house.settings.database_url.get_secret_value())
         try:
@@ -140,7 +141,9 @@ async def sink() -> AsyncIterator[ScriptedRelay]:
 
 
 @pytest.fixture
-async def campaign(database_url: str, db: Database, sink: ScriptedRelay, tmp_path: Path) -> AsyncIterator[Campaign]:
+async def campaign(
+    request: pytest.FixtureRequest, database_url: str, db: Database, sink: ScriptedRelay, tmp_path: Path
+) -> AsyncIterator[Campaign]:
     ours = {
         "NEWSLETTER_DATABASE_URL": database_url,
         "NEWSLETTER_SECRET": SECRET,
@@ -154,12 +157,13 @@ async def campaign(database_url: str, db: Database, sink: ScriptedRelay, tmp_pat
     clock = DatabaseClock()
     await clock.refresh(db)
     house = House(load_settings(ours), db, await open_keyring(db, SECRET, now=clock.now()), clock)
-    made = Campaign(house, others | ours, tmp_path / "worker.log")
+    made = Campaign(house, request.param, others | ours, tmp_path / "worker.log")
     await made.start()
     yield made
     await house.close()
 
 
+@pytest.mark.parametrize("campaign", [READERS], indirect=True)
 async def test_killed_again_and_again_nobody_is_left_out_and_nobody_has_two_message_ids(
     campaign: Campaign, sink: ScriptedRelay
 ) -> None:
@@ -190,9 +194,10 @@ async def test_killed_again_and_again_nobody_is_left_out_and_nobody_has_two_mess
     assert {each.state for each in deliveries.values()} == {"accepted"}
 
 
+@pytest.mark.parametrize("campaign", [1_000], indirect=True)
 async def test_a_worker_stopped_past_its_lease_and_let_go_again_sends_nothing(campaign: Campaign, sink: ScriptedRelay) -> None:
     async with campaign.worker() as stopped:
-        await sink.has_taken(READERS // 10, WITHIN)
+        await sink.has_taken(campaign.count // 10, WITHIN)
         held = sink.hold(Stage.DATA, times=CONNECTIONS)
         await sink.until(lambda: held.holding == CONNECTIONS, WITHIN)
         stopped.send_signal(signal.SIGSTOP)
@@ -214,4 +219,4 @@ async def test_a_worker_stopped_past_its_lease_and_let_go_again_sends_nothing(ca
         assert await stopped.wait() == 0
     assert (len(sink.taken), len(sink.begun)) == (taken, begun)
     assert set(sink.took()) == set(campaign.readers)
-    assert await campaign.totals() == {"accepted": READERS}
+    assert await campaign.totals() == {"accepted": campaign.count}

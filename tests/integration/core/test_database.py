@@ -17,7 +17,7 @@ from tests.conftest import Server
 RARE = "quincunx.zaffre@rare.example"
 ADD = """insert into subscriber (subscriber_id, address, domain, language, created_at)
          values (gen_random_uuid(), $1, $2, 'en', now())"""
-OTHERS = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+OTHERS = "from pg_stat_activity where datname = current_database() and usename = current_user and pid <> pg_backend_pid()"
 KILL = f"select pg_terminate_backend(pid) {OTHERS}"
 LISTENING = f"select count(*) {OTHERS} and state = 'idle' and query like 'LISTEN%'"
 SLEEPING = f"select count(*) {OTHERS} and query = 'select pg_sleep(60)'"
