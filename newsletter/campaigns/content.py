@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from html import escape
+from typing import NamedTuple
 
 from newsletter.campaigns.frame import Frame, framed_html, framed_text, is_right_to_left
 from newsletter.campaigns.markup import finished, mark_tags, markdown_to_html
@@ -52,8 +53,7 @@ class Draft:
     body: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(NamedTuple):
     """What is one reader's own: the name may be empty, the date is written out in the mail's language."""
 
     name: str
@@ -70,7 +70,7 @@ class RenderedMail:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompiledContent:
     """A draft in its frame, ready for any number of readers."""
 
@@ -86,7 +86,7 @@ class CompiledContent:
         """Whether conditions or filters have to be worked out for each reader, which takes several times as long."""
         return self.subject.has_logic or self.html.has_logic or self.text.has_logic
 
-    @property
+    @functools.cached_property
     def has_own_subjects(self) -> bool:
         """Whether the subject differs from reader to reader."""
         return bool(self.subject.slots)
@@ -98,18 +98,28 @@ class CompiledContent:
         """
         name, url = printable(reader.name), reader.unsubscribe_url
         confirmed_on, html_date = _printable_twice(reader.confirmed_on)
-        of_reader = {"name": name, "confirmed_on": confirmed_on, "links.unsubscribe": url}
         values = {
-            **of_reader,
+            "name": name,
+            "confirmed_on": confirmed_on,
+            "links.unsubscribe": url,
             "html.name": (html_name := escape(name)),
             "html.confirmed_on": html_date,
             "html.links.unsubscribe": (html_url := escape(url)),
         }
         longest = len(html_name) + len(html_date) + len(html_url)  # or longer than any of the six
-        for prepared in (self.subject, self.html, self.text):
-            if longest > prepared.most or prepared.passages:
+        if self._has_passages or longest > self._most:
+            of_reader = {name: values[name] for name in ("name", "confirmed_on", "links.unsubscribe")}
+            for prepared in (self.subject, self.html, self.text):
                 prepared.work_out(of_reader, values)
         return values
+
+    @functools.cached_property
+    def _has_passages(self) -> bool:
+        return any(prepared.passages for prepared in (self.subject, self.html, self.text))
+
+    @functools.cached_property
+    def _most(self) -> int:
+        return min(prepared.most for prepared in (self.subject, self.html, self.text))
 
     def subject_line(self, values: Mapping[str, str]) -> str:
         """The subject with these values; where nothing is left of it, the name of the list."""

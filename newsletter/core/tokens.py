@@ -15,8 +15,10 @@ from enum import StrEnum
 
 from newsletter.core.errors import InvalidToken
 from newsletter.core.keys import Keyring
+from newsletter.core.mac import Mac
 
 _MAC = 16
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
 LONGEST = 200
 """Characters; nothing of ours is longer, and nothing longer is looked at."""
 
@@ -34,11 +36,12 @@ class Tokens:
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
+        self._macs: dict[tuple[bytes, Purpose], Mac] = {}
 
     def mint(self, purpose: Purpose, payload: bytes) -> str:
         key_id = self._keyring.current_token_key
         head = bytes([key_id]) + payload
-        return base64.urlsafe_b64encode(head + self._mac(key_id, purpose, head)).rstrip(b"=").decode()
+        return _encoded(head + self._mac(key_id, purpose, head))
 
     def read(self, purpose: Purpose, token: str) -> bytes:
         """The payload. Raises `InvalidToken` for anything that we did not mint for this purpose."""
@@ -51,7 +54,15 @@ class Tokens:
         return head[1:]
 
     def _mac(self, key_id: int, purpose: Purpose, head: bytes) -> bytes:
-        return hmac.digest(self._keyring.token_keys[key_id], purpose.encode() + b"\0" + head, "sha256")[:_MAC]
+        key = self._keyring.token_keys[key_id]
+        mac = self._macs.get((key, purpose))
+        if mac is None:
+            mac = self._macs[key, purpose] = Mac(key, purpose.encode() + b"\0")
+        return mac.digest(head)[:_MAC]
+
+
+def _encoded(raw: bytes) -> str:
+    return binascii.b2a_base64(raw, newline=False).translate(_URLSAFE, b"=").decode()
 
 
 def _decoded(token: str) -> bytes:
@@ -62,4 +73,4 @@ def _decoded(token: str) -> bytes:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         return b""
-    return raw if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == token else b""
+    return raw if _encoded(raw) == token else b""

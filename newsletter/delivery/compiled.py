@@ -24,21 +24,22 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from newsletter.core.errors import InvalidInput
-from newsletter.delivery.headers import Header, check_names
+from newsletter.delivery.headers import Header, Written, check_names, written
 
 _WIDTH = 75
 """Octets of a line of a body, without the `=` of a soft line break: 76 with it (RFC 2045, section 6.7, rule 5)."""
 _ROOM = 25
 """Octets for a value without which a slot begins a line of its own. Above any escaped octet, so that one always fits."""
-_SOFT = "=\r\n"
+_SOFT = b"=\r\n"
+_DOT = ord(".")
 
 _BOUNDARY = re.compile(r"[A-Za-z0-9._-]{1,60}")
-_BREAK = re.compile(r"\r\n?")
+_BREAK = re.compile(r"\r\n?|\n")
 _ENCODED = re.compile(r"[^ !-<>-~]+")
 _PLAIN = r"(?:[!-\-/-<>-~][!-<>-~]*(?: [!-<>-~]+)*)?"
 _ALL_PLAIN = re.compile(rf"{_PLAIN}(?:\n{_PLAIN})*")
 """Values, one a line, that stand for themselves wherever they stand: no dot at their beginning, blanks between words only."""
-_END = re.compile(r"(?:=?\r\n)+\Z")
+_END = re.compile(rb"(?:=?\r\n)+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,86 +56,89 @@ Content = Sequence[str | Slot]
 class Composed(NamedTuple):
     """A whole message, in lines that end with CRLF.
 
-    `needs_smtputf8`: some address has a local part outside ASCII, so the relay must know RFC 6531. `body_digest`: SHA-256 of
-    the body, which is its own relaxed canonical form, where it was asked for.
+    `head`: octets of its header block, without the empty line after it; `needs_smtputf8`: some address has a local part outside
+    ASCII, so the relay must know RFC 6531; `body_digest`: SHA-256 of the body, which is its own relaxed canonical form, where
+    it was asked for.
     """
 
-    head: bytes
-    """The headers, without the empty line after them."""
-    body: bytes
+    data: bytes
+    head: int
     needs_smtputf8: bool
     body_digest: bytes | None = None
-
-    @property
-    def data(self) -> bytes:
-        return b"".join((self.head, b"\r\n", self.body))
 
 
 class CompiledMessage:
     """What `compile_message` makes."""
 
-    def __init__(self, common: Sequence[Header], mime: str, body: _Layout, *, single: bool) -> None:
-        self._common_names = tuple(header.name for header in common)
-        self._own_names: list[str] = []
-        check_names(self._common_names)
-        self._common = "".join([header.write() for header in common])
-        self._mime = f"MIME-Version: 1.0\r\n{mime}"
-        self._common_is_ascii = self._common.isascii()
-        self._names = [name for name, _ in body.places]
-        self._rooms = [room for _, room in body.places]
-        self._texts = [body.texts[0], *[each for text in body.texts[1:] for each in ("", text)]]
+    def __init__(self, common: Written, mime: str, body: _Layout, *, single: bool) -> None:
+        check_names(common.names)
+        self._common = common
+        self._common_is_ascii = common.lines.isascii()
+        self._mime = f"MIME-Version: 1.0\r\n{mime}\r\n"
         self._single = single
-        self._constant = None if body.places else self._ended("".join(body.texts))
+        self._own_names: tuple[str, ...] = ()
+        self._pieces = [b"", body.texts[0], *[each for text in body.texts[1:] for each in (b"", text)]]
+        """The headers, then the texts of the body with a reader's value between each two."""
+        self._names = list(dict.fromkeys(name for name, _ in body.places))
+        self._places = [
+            [(2 * index + 2, room) for index, (name, room) in enumerate(body.places) if name == wanted]
+            for wanted in self._names
+        ]
+        """Of each slot, where its values go among the pieces, and the room that is left on the line there."""
+        if not body.places:
+            self._pieces[1] = self._ended(self._pieces[1])
         # A single part is looked at once more when it is filled: nothing of it is settled before.
-        settled = b"" if single else body.texts[0].encode("ascii")
-        self._settled = len(settled)
-        self._hash = hashlib.sha256(settled)
-        self._digest = hashlib.sha256(self._constant).digest() if self._constant is not None else None
+        self._settled = 0 if single and body.places else len(self._pieces[1])
+        self._hash = hashlib.sha256(self._pieces[1][: self._settled])
 
-    def fill(self, headers: Sequence[Header], values: Mapping[str, str], *, digest: bool = False) -> Composed:
-        """The message with `headers` besides the common ones, and `values` by the names of the slots.
+    def fill(self, own: Written, values: Mapping[str, str], *, digest: bool = False) -> Composed:
+        """The message with its `own` headers after the common ones, and `values` by the names of the slots.
 
         Values are any texts: what goes into an HTML part was escaped by the caller. They may be empty, and may hold line
         breaks of any kind; half of a surrogate pair becomes a question mark.
 
-        Raises InvalidInput, with a header's name as `field`, as `compile_message` does.
+        Raises InvalidInput, with a header's name as `field`, for one that is there twice or is ours to write.
         """
-        names = [header.name for header in headers]
-        if names != self._own_names:  # Those of the mail before are known to be good.
-            check_names((*self._common_names, *names))
-            self._own_names = names
-        own = "".join([header.write() for header in headers])
-        head = f"{self._common}{own}{self._mime}".encode()
-        body = self._constant if self._constant is not None else self._filled(values)
-        needs_smtputf8 = not (self._common_is_ascii and own.isascii())
-        return Composed(head, body, needs_smtputf8, self._body_digest(body) if digest else None)
+        if own.names != self._own_names:  # Those of the mail before are known to be good.
+            check_names(self._common.names + own.names)
+            self._own_names = own.names
+        pieces = self._pieces.copy()
+        head = pieces[0] = f"{self._common.lines}{own.lines}{self._mime}".encode()
+        if self._names:
+            self._put(pieces, [values[name] for name in self._names])
+            if self._single:
+                pieces = [head, self._ended(b"".join(pieces[1:]))]
+        data = b"".join(pieces)
+        needs_smtputf8 = not (self._common_is_ascii and own.lines.isascii())
+        return Composed(data, len(head) - 2, needs_smtputf8, self._body_digest(data, len(head)) if digest else None)
 
-    def _filled(self, values: Mapping[str, str]) -> bytes:
-        pieces = [values[name] for name in self._names]
-        distinct = set(pieces)
-        together = "\n".join(distinct)
-        if _ALL_PLAIN.fullmatch(together) and together.count("\n") < len(distinct):
-            fit = zip(pieces, self._rooms, strict=True)
-            pieces = [value if len(value) <= room else _wrapped(value, room) for value, room in fit]
+    def _put(self, pieces: list[bytes], values: list[str]) -> None:
+        """Each value in the places of its slot. Most stand for themselves, which one look at all of them tells."""
+        together = "\n".join(values)
+        encoded: Sequence[bytes | None]
+        if _ALL_PLAIN.fullmatch(together) and together.count("\n") < len(values):
+            encoded = together.encode("ascii").split(b"\n")
         else:
-            pieces = list(map(_value, pieces, self._rooms))
-        out = self._texts.copy()
-        out[1::2] = pieces
-        return self._ended("".join(out))
+            lines = {value: _line(value) for value in set(values)}
+            encoded = [lines[value] for value in values]
+        for line, value, places in zip(encoded, values, self._places, strict=True):
+            for place, room in places:
+                if line is None:
+                    pieces[place] = _laid_out(_BREAK.sub("\n", value), room)
+                else:
+                    pieces[place] = line if len(line) <= room and line[:1] != b"." else _wrapped(line, room)
 
-    def _ended(self, body: str) -> bytes:
+    def _ended(self, body: bytes) -> bytes:
         """The body's octets. A single part must not end in empty lines, which relays may drop and DKIM does not see."""
-        if self._single and (found := _END.search(body)) and found[0] != "\r\n":
-            rest, empty = body[: found.start()], found[0].count("\n") - found[0].count("=") - 1
-            more = _wrapped("=0D=0A" * empty, _WIDTH)
-            body = (_SOFT if rest and more else "").join((rest, more)) + "\r\n"
-        return b"" if body == "\r\n" else body.encode("ascii")
+        if self._single and (found := _END.search(body)) and found[0] != b"\r\n":
+            rest, empty = body[: found.start()], found[0].count(b"\n") - found[0].count(b"=") - 1
+            more = _wrapped(b"=0D=0A" * empty, _WIDTH)
+            body = (_SOFT if rest and more else b"").join((rest, more)) + b"\r\n"
+        return b"" if body == b"\r\n" else body
 
-    def _body_digest(self, body: bytes) -> bytes:
-        if self._digest is not None:
-            return self._digest
+    def _body_digest(self, data: bytes, begin: int) -> bytes:
         hashed = self._hash.copy()
-        hashed.update(memoryview(body)[self._settled :])
+        hashed.update(memoryview(data)[begin + self._settled :])
         return hashed.digest()
 
 
@@ -142,7 +146,7 @@ class CompiledMessage:
 class _Layout:
     """Encoded texts, and between each two of them a place: the name of its slot, and the room that is left on its line."""
 
-    texts: tuple[str, ...]
+    texts: tuple[bytes, ...]
     places: tuple[tuple[str, int], ...] = ()
 
     def __add__(self, other: _Layout) -> _Layout:
@@ -165,12 +169,12 @@ def compile_message(common: Sequence[Header], *, text: Content, html: Content | 
     if not _BOUNDARY.fullmatch(boundary):
         raise InvalidInput("A boundary is 1 to 60 ASCII letters, digits, dots, dashes or underscores.", field="boundary")
     if html is None:
-        return CompiledMessage(common, _mime("plain"), _layout(text, "text"), single=True)
+        return CompiledMessage(written(*common), _mime("plain"), _layout(text, "text"), single=True)
     # multipart/alternative, the plainest part first (RFC 2046, section 5.1.4).
     mime = f'Content-Type: multipart/alternative;\r\n boundary="=_{boundary}"\r\n'
-    body = _Layout((f"--=_{boundary}\r\n{_mime('plain')}\r\n",)) + _layout(text, "text")
-    body += _Layout((f"\r\n--=_{boundary}\r\n{_mime('html')}\r\n",)) + _layout(html, "html")
-    return CompiledMessage(common, mime, body + _Layout((f"\r\n--=_{boundary}--\r\n",)), single=False)
+    body = _alike(f"--=_{boundary}\r\n{_mime('plain')}\r\n") + _layout(text, "text")
+    body += _alike(f"\r\n--=_{boundary}\r\n{_mime('html')}\r\n") + _layout(html, "html")
+    return CompiledMessage(written(*common), mime, body + _alike(f"\r\n--=_{boundary}--\r\n"), single=False)
 
 
 def compose(headers: Sequence[Header], *, text: str, html: str | None, boundary: str) -> Composed:
@@ -179,9 +183,12 @@ def compose(headers: Sequence[Header], *, text: str, html: str | None, boundary:
     A pure function of its arguments. `text` and `html` may hold any line breaks and lines of any length, and each ends with a
     line break. Raises InvalidInput as `compile_message` does.
     """
-    return compile_message(headers, text=[text], html=None if html is None else [html], boundary=boundary).fill(
-        (), {}, digest=True
-    )
+    message = compile_message(headers, text=[text], html=None if html is None else [html], boundary=boundary)
+    return message.fill(written(), {}, digest=True)
+
+
+def _alike(text: str) -> _Layout:
+    return _Layout((text.encode("ascii"),))
 
 
 def _mime(subtype: str) -> str:
@@ -191,18 +198,18 @@ def _mime(subtype: str) -> str:
 def _layout(content: Content, field: str) -> _Layout:
     """Lay a part out. Whatever follows a slot begins at the beginning of a line, and so do the texts that are encoded here."""
     pieces = list(_tidy(content, field))
-    texts = [""]
+    texts = [b""]
     places: list[tuple[str, int]] = []
     for piece, following in zip(pieces, [*pieces[1:], ""], strict=True):
         if isinstance(piece, str):
-            texts[-1] += _text(piece)
+            texts[-1] += _laid_out(piece, _WIDTH)
             continue
-        column = len(texts[-1]) - texts[-1].rfind("\n") - 1
+        column = len(texts[-1]) - texts[-1].rfind(b"\n") - 1
         if _WIDTH - column < _ROOM:
             texts[-1] += _SOFT
             column = 0
         places.append((piece.name, _WIDTH - column))
-        texts.append("" if isinstance(following, str) and following.startswith("\n") else _SOFT)
+        texts.append(b"" if isinstance(following, str) and following.startswith("\n") else _SOFT)
     return _Layout(tuple(texts), tuple(places))
 
 
@@ -235,48 +242,49 @@ def _checked(text: str, field: str) -> str:
 # Quoted-printable.
 
 
-def _text(text: str) -> str:
-    return "\r\n".join(map(_line, text.split("\n")))
+def _laid_out(text: str, room: int) -> bytes:
+    """Lines as they stand in a body, the first of which begins where `room` is left on its line."""
+    first, *others = text.split("\n")
+    return b"\r\n".join((_wrapped(_encoded(first), room), *[_wrapped(_encoded(line), _WIDTH) for line in others]))
 
 
-def _value(value: str, room: int) -> str:
-    """A value that begins where `room` is left on a line."""
-    if "\n" not in value and "\r" not in value:
-        return _line(value, room)
-    first, *others = _BREAK.sub("\n", value).split("\n")
-    return "\r\n".join((_line(first, room), *map(_line, others)))
+def _line(value: str) -> bytes | None:
+    """A value that is one line, encoded; None when it is several."""
+    if _BREAK.search(value):
+        return None
+    return value.encode("ascii") if _ALL_PLAIN.fullmatch(value) else _encoded(value)
 
 
-def _line(line: str, room: int = _WIDTH) -> str:
-    """A line without its break, encoded. No blank at its end, since it is not known what follows, if anything does."""
+def _encoded(line: str) -> bytes:
+    """A line without its break, of any length. No blank at its end, since it is not known what follows, if anything does."""
     if _ENCODED.search(line):
         line = _ENCODED.sub(_octets, line)
     if "  " in line:
         line = line.replace("  ", " =20")
     if line.endswith(" "):
         line = f"{line[:-1]}=20"
-    return line if len(line) <= room and not line.startswith(".") else _wrapped(line, room)
+    return line.encode("ascii")
 
 
 def _octets(found: re.Match[str]) -> str:
     return "=" + found[0].encode("utf-8", "replace").hex("=").upper()
 
 
-def _wrapped(line: str, room: int) -> str:
+def _wrapped(line: bytes, room: int) -> bytes:
     """An encoded line with soft line breaks: `room` octets first, then lines of their own. No encoded octet is cut."""
-    if room < len(line) <= room + _WIDTH and "=" not in line and line[0] != "." != line[room]:
-        return f"{line[:room]}{_SOFT}{line[room:]}"  # as a link, mostly
-    out: list[str] = []
+    if room < len(line) <= room + _WIDTH and b"=" not in line and line[0] != _DOT != line[room]:
+        return b"%b=\r\n%b" % (line[:room], line[room:])  # A link, mostly.
+    out: list[bytes] = []
     start = 0
     while True:
-        dot = ""
-        if room == _WIDTH and line.startswith(".", start):
-            dot, start, room = "=2E", start + 1, _WIDTH - 3
+        dot = b""
+        if room == _WIDTH and line.startswith(b".", start):
+            dot, start, room = b"=2E", start + 1, _WIDTH - 3
         if len(line) - start <= room:
             out.append(dot + line[start:])
             return _SOFT.join(out)
         cut = start + room
-        begun = line.find("=", cut - 2, cut)
+        begun = line.find(b"=", cut - 2, cut)
         cut = begun if begun >= 0 else cut
         out.append(dot + line[start:cut])
         start, room = cut, _WIDTH

@@ -105,19 +105,24 @@ class DateHeader(NamedTuple):
         return _date(self.name, self.at)
 
 
-class WrittenHeader(NamedTuple):
-    """One of the others with its lines already written, by `written`: for what many mails have in common for a while."""
-
-    name: str
-    lines: str
-
-    def write(self) -> str:
-        return self.lines
-
-
-Header = TextHeader | MailboxHeader | UrlHeader | TokenHeader | DateHeader | WrittenHeader
+Header = TextHeader | MailboxHeader | UrlHeader | TokenHeader | DateHeader
 """`write` gives its lines, each ending in CRLF: ASCII, but for the local part of an address that needs SMTPUTF8. It raises
 InvalidInput, with the header's name as `field`, for a value that its type does not allow."""
+
+
+class Written(NamedTuple):
+    """Headers as they stand in a message: their names, and their lines."""
+
+    names: tuple[str, ...]
+    lines: str
+
+    def and_(self, other: Written) -> Written:
+        return Written(self.names + other.names, self.lines + other.lines)
+
+
+def written(*headers: Header) -> Written:
+    """These headers, in their order. Raises InvalidInput as they do."""
+    return Written(tuple(header.name for header in headers), "".join([header.write() for header in headers]))
 
 
 def check_header_text(value: str, *, field: str) -> str:
@@ -150,11 +155,6 @@ def check_names(names: Sequence[str]) -> None:
         if key in seen:
             raise InvalidInput(f"{name} is there twice: a message has one of each (RFC 5322).", field=name)
         seen.add(key)
-
-
-def written(header: Header) -> WrittenHeader:
-    """`header`, written."""
-    return WrittenHeader(header.name, header.write())
 
 
 # Unstructured text and encoded-words.
@@ -227,7 +227,7 @@ def _q(chunk: str) -> str:
 
 def _mailboxes(name: str, mailboxes: Sequence[Mailbox]) -> str:
     if len(mailboxes) == 1 and not mailboxes[0].name:
-        return f"{name}: {_address(name, mailboxes[0].address)}\r\n"
+        return f"{name}: {written_address(name, mailboxes[0].address)}\r\n"
     if not mailboxes:
         raise InvalidInput(f"{name} needs at least one address.", field=name)
     first, *others = mailboxes
@@ -236,7 +236,7 @@ def _mailboxes(name: str, mailboxes: Sequence[Mailbox]) -> str:
 
 
 def _mailbox(field: str, mailbox: Mailbox, column: int) -> str:
-    address = _address(field, mailbox.address)
+    address = written_address(field, mailbox.address)
     name = check_header_text(mailbox.name, field=field).strip(" ")
     if not name:
         return address
@@ -257,8 +257,9 @@ def _phrase(name: str, column: int) -> str:
     return _encoded_words(name, column)
 
 
-def _address(field: str, address: str) -> str:
-    """`address` with its domain as A-labels. A local part outside ASCII stays as it is: no encoding exists for it."""
+def written_address(field: str, address: str) -> str:
+    """`address` as it stands in a header named `field`: its domain as A-labels, a local part outside ASCII as it is, since no
+    encoding exists for that. Raises InvalidInput."""
     if len(address) <= _ADDRESS_LIMIT and _PLAIN_ADDRESS.fullmatch(address) and "=?" not in address:
         return address
     check_header_text(address, field=field)

@@ -133,7 +133,7 @@ class SubscriptionMails:
             composed.data,
             composed.needs_smtputf8,
             sender.sender_id,
-            len(composed.head),
+            composed.head,
             is_stuffed=True,
             body_digest=composed.body_digest,
         )

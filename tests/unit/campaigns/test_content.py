@@ -65,7 +65,7 @@ def compiled(body: str = "Hello", frame: Frame = FRAME, **parts: Any) -> Compile
 
 
 def rendered(body: str = "Hello", name: str = "Jo", **parts: Any) -> RenderedMail:
-    return compiled(body, **parts).render(replace(JO, name=name))
+    return compiled(body, **parts).render(JO._replace(name=name))
 
 
 def refused(body: str = "Hello", **parts: Any) -> InvalidContent:
