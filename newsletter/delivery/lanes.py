@@ -48,6 +48,7 @@ class Lane:
 
     def __init__(self, relay: Relay, *, connections: int, timeout: float, monotonic: Callable[[], float]) -> None:
         self.relay = relay
+        self.name = relay.name
         self.circuit = Circuit(monotonic)
         self.connections = connections
         """How many sessions there may be; may change at any time."""
@@ -228,6 +229,11 @@ class Lanes:
         chosen = max(relays, key=self._credit.__getitem__)
         self._credit[chosen] -= sum(max(relay.weight, 1) for relay in relays)
         return self.lanes[chosen]
+
+    @property
+    def any_bound(self) -> bool:
+        """Whether any relay is there for some recipient domains."""
+        return any(relay.domains for relay in self.lanes)
 
     def bound(self, domain: str) -> bool:
         """Whether some relay is there for that recipient domain."""

@@ -210,6 +210,7 @@ async def record_outcomes(
     batch: Batch,
     *,
     subscriber_ids: Sequence[UUID],
+    numbers: Sequence[int],
     states: Sequence[str],
     retries: Sequence[datetime | None],
     paced: Sequence[bool],

@@ -22,6 +22,8 @@ from newsletter.delivery.rules import PACED_STEP, RECOVER_EVERY, SLOW_AGAIN_AFTE
 LOOK_EVERY = 1.0
 """Seconds between two looks at what other workers have slowed down."""
 
+_DOMAIN = "domain:"
+
 log = get_logger(__name__)
 
 
@@ -37,7 +39,7 @@ def mailing_list(list_id: int) -> str:
 
 def domain(name: str) -> str:
     """What a recipient domain is called here."""
-    return f"domain:{name}"
+    return f"{_DOMAIN}{name}"
 
 
 def limits_of(relays: Sequence[Relay], domain_rates: Mapping[str, float]) -> dict[str, float]:
@@ -65,6 +67,11 @@ class Throttle:
             self._looked_at = self._monotonic()
             found = await store.slowed(self._db, since=self._clock.now() - 10 * RECOVER_EVERY)
             self._slowed = {each.name: each for each in found}
+
+    @property
+    def knows_domains(self) -> bool:
+        """Whether any recipient domain has a rate at the moment."""
+        return any(name.startswith(_DOMAIN) for name in (*self._limits, *self._slowed))
 
     def rate(self, name: str, limit: float | None = None) -> float | None:
         """Mails a second that it takes now; None: as many as there are. `limit`: a limit that only the caller knows."""

@@ -30,9 +30,13 @@ class Watch:
         self._monotonic = monotonic
         self._began = monotonic()
         self._taken: Counter[str] = Counter()
+        """By recipient domain."""
+        self._taken_by: Counter[str] = Counter()
+        """By relay."""
         self._unknown: Counter[str] = Counter()
         self._policy_run = 0
-        self._too_fast: set[str] = set()
+        self._too_fast: dict[str, int] = {}
+        """What asked us to go slower, by its name in the throttle, and how many mails it had taken by then."""
         self._pause_reason: str | None = None
 
     @property
@@ -40,19 +44,18 @@ class Watch:
         """Whether there is something to act on."""
         return bool(self._too_fast or self._pause_reason)
 
-    def see(self, outcome: Outcome, *, domain: str, relay: str | None) -> None:
-        """One mail's outcome; `relay` where one had its say."""
-        if relay is None:
-            return
+    def see(self, outcome: Outcome, *, domain: str, relay: str) -> None:
+        """One mail's outcome, in which a relay had its say."""
         if outcome.state is DeliveryState.ACCEPTED:
             self._policy_run = 0
-            self._unknown.pop(domain, None)
-            self._taken[throttle.domain(domain)] += 1
-            self._taken[throttle.relay(relay)] += 1
+            if self._unknown:
+                self._unknown.pop(domain, None)
+            self._taken[domain] += 1
+            self._taken_by[relay] += 1
         elif slows_relay(outcome):
-            self._too_fast.add(throttle.relay(relay))
+            self._too_fast[throttle.relay(relay)] = self._taken_by[relay]
         elif slows_domain(outcome):
-            self._too_fast.add(throttle.domain(domain))
+            self._too_fast[throttle.domain(domain)] = self._taken[domain]
         elif is_policy(outcome):
             self._see_policy(outcome)
         elif is_unknown_address(outcome):
@@ -73,9 +76,9 @@ class Watch:
     async def act(self, db: Database, limits: Throttle, campaign_id: int) -> bool:
         """Slow down what asked for it; pause the campaign that is refused because of us. True when that was done."""
         elapsed = max(1.0, self._monotonic() - self._began)
-        for name in list(self._too_fast):  # Forgotten only when it is done: the database may be away.
-            await limits.slow_down(name, self._taken[name] / elapsed)
-            self._too_fast.discard(name)
+        for name, taken in list(self._too_fast.items()):  # Forgotten only when it is done: the database may be away.
+            await limits.slow_down(name, taken / elapsed)
+            self._too_fast.pop(name, None)
         if (reason := self._pause_reason) is None:
             return False
         paused = await store.pause_campaign(db, campaign_id=campaign_id, reason=reason)

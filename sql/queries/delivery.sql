@@ -197,8 +197,8 @@ with held as materialized (
                      count(*) filter (where state = 'uncertain') as uncertain from written) s
   where b.campaign_id = held.campaign_id and b.batch_no = held.batch_no
 )
-select p.subscriber_id, p.address, p.domain, p.name, s.language, s.confirmed_at, w.attempts::integer as attempts, w.first_at,
-       w.doubts::integer as doubts, w.paced_until
+select p.subscriber_id, p.address, p.name, s.language, s.confirmed_at, w.attempts::integer as attempts, w.first_at,
+       w.doubts::integer as doubts, p.domain, w.paced_until
 from written w
 join subscriber p on p.subscriber_id = w.subscriber_id
 join subscription s on s.subscriber_id = w.subscriber_id and s.list_id = :list_id
@@ -236,8 +236,8 @@ with held as materialized (
   update batch b set attempting = b.attempting + (select count(*) from audience)
   from held where b.campaign_id = held.campaign_id and b.batch_no = held.batch_no
 )
-select subscriber_id, address, domain, name, language, confirmed_at, 1 as attempts, :now::timestamptz as first_at,
-       0 as doubts, null::timestamptz as paced_until
+select subscriber_id, address, name, language, confirmed_at, 1 as attempts, :now::timestamptz as first_at, 0 as doubts, domain,
+       null::timestamptz as paced_until
 from audience order by subscriber_id;
 
 -- name: keep_sending
@@ -255,7 +255,7 @@ where s.subscriber_id = any(:subscriber_ids::uuid[]) and s.list_id = :list_id an
 -- name: record_outcomes
 -- Guarded by state and epoch and never an upsert, which would revive the erased and let a worker without lease have its say.
 -- The batch is locked first, whoever holds it now: an erasure that waits for one of these rows must not have us wait behind
--- somebody who waits for it.
+-- somebody who waits for it. Each reader comes with the number of an outcome, since most have the same.
 with counting as materialized (
   select campaign_id, batch_no from batch where campaign_id = :campaign_id and batch_no = :batch_no for no key update
 ), changed as (
@@ -264,9 +264,10 @@ with counting as materialized (
       reply_status = o.status, reply = o.reply, paced = o.paced,
       attempts = case when o.paced then d.attempts - 1 else d.attempts end,
       doubts = case when o.state = 'uncertain' then d.doubts + 1 else d.doubts end
-  from unnest(:subscriber_ids::uuid[], :states::text[], :retries::timestamptz[], :paced::boolean[], :codes::smallint[],
-              :statuses::text[], :replies::text[]) as o(subscriber_id, state, retry_at, paced, code, status, reply)
-  where d.subscriber_id = o.subscriber_id and d.campaign_id = :campaign_id and d.week = :week
+  from unnest(:subscriber_ids::uuid[], :numbers::integer[]) as r(subscriber_id, number)
+  join unnest(:states::text[], :retries::timestamptz[], :paced::boolean[], :codes::smallint[], :statuses::text[],
+              :replies::text[]) with ordinality as o(state, retry_at, paced, code, status, reply, number) using (number)
+  where d.subscriber_id = r.subscriber_id and d.campaign_id = :campaign_id and d.week = :week
     and d.state = 'attempting' and d.epoch = :epoch and exists (select from counting)
   returning d.state
 ), sums as (

@@ -101,6 +101,7 @@ class Walk:
             self.sending.db,
             self.batch,
             subscriber_ids=readers,
+            numbers=list(range(1, len(said) + 1)),
             states=["deferred" if state == "paced" else state for state in said],
             retries=[later if state in ("deferred", "paced", "uncertain") else None for state in said],
             paced=[state == "paced" for state in said],
