@@ -117,6 +117,7 @@ class Database:
                 timeout=5,
                 command_timeout=answer_within,
                 init=_prepare_connection,
+                reset=_nothing_to_reset,
                 server_settings={"application_name": name, "timezone": "UTC"},
             )
         return cls(pool, url)
@@ -212,6 +213,11 @@ class Database:
             finally:
                 connection.terminate()
         raise DatabaseUnavailable("The connection that listens for new work broke.")
+
+
+async def _nothing_to_reset(_: asyncpg.Connection) -> None:
+    """Statements leave nothing behind in their session: settings and advisory locks end with a transaction, and what listens or
+    migrates has a connection of its own. asyncpg would ask the server to forget it all the same, a round trip for each."""
 
 
 async def _prepare_connection(connection: asyncpg.Connection) -> None:

@@ -36,9 +36,6 @@ _DOT = ord(".")
 _BOUNDARY = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _BREAK = re.compile(r"\r\n?|\n")
 _ENCODED = re.compile(r"[^ !-<>-~]+")
-_PLAIN = r"(?:[!-\-/-<>-~][!-<>-~]*(?: [!-<>-~]+)*)?"
-_ALL_PLAIN = re.compile(rf"{_PLAIN}(?:\n{_PLAIN})*")
-"""Values, one a line, that stand for themselves wherever they stand: no dot at their beginning, blanks between words only."""
 _END = re.compile(rb"(?:=?\r\n)+\Z")
 
 
@@ -114,19 +111,22 @@ class CompiledMessage:
 
     def _put(self, pieces: list[bytes], values: list[str]) -> None:
         """Each value in the places of its slot. Most stand for themselves, which one look at all of them tells."""
-        together = "\n".join(values)
-        encoded: Sequence[bytes | None]
-        if _ALL_PLAIN.fullmatch(together) and together.count("\n") < len(values):
-            encoded = together.encode("ascii").split(b"\n")
+        if _stand_for_themselves(values):
+            lines: list[bytes | None] = [value.encode("ascii") for value in values]
         else:
-            lines = {value: _line(value) for value in set(values)}
-            encoded = [lines[value] for value in values]
-        for line, value, places in zip(encoded, values, self._places, strict=True):
-            for place, room in places:
-                if line is None:
-                    pieces[place] = _laid_out(_BREAK.sub("\n", value), room)
-                else:
-                    pieces[place] = line if len(line) <= room and line[:1] != b"." else _wrapped(line, room)
+            known = {value: _line(value) for value in set(values)}
+            lines = [known[value] for value in values]
+        for line, value, places in zip(lines, values, self._places, strict=True):
+            if line is None:
+                text = _BREAK.sub("\n", value)
+                for place, room in places:
+                    pieces[place] = _laid_out(text, room)
+            elif len(line) <= _ROOM and line[:1] != b".":
+                for place, _ in places:
+                    pieces[place] = line
+            else:
+                for place, room in places:
+                    pieces[place] = _wrapped(line, room)
 
     def _ended(self, body: bytes) -> bytes:
         """The body's octets. A single part must not end in empty lines, which relays may drop and DKIM does not see."""
@@ -252,7 +252,21 @@ def _line(value: str) -> bytes | None:
     """A value that is one line, encoded; None when it is several."""
     if _BREAK.search(value):
         return None
-    return value.encode("ascii") if _ALL_PLAIN.fullmatch(value) else _encoded(value)
+    return value.encode("ascii") if _stand_for_themselves([value]) else _encoded(value)
+
+
+def _stand_for_themselves(values: Sequence[str]) -> bool:
+    """Whether nothing of them needs to be encoded, wherever they stand. May say no without need: to one with a bar in it."""
+    whole = f"|{'|'.join(values)}|"
+    return (
+        whole.isascii()
+        and whole.isprintable()
+        and "=" not in whole
+        and "  " not in whole
+        and "| " not in whole
+        and " |" not in whole
+        and "|." not in whole
+    )
 
 
 def _encoded(line: str) -> bytes:

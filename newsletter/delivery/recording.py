@@ -93,8 +93,8 @@ class Record:
         await store.record_outcomes(
             self._db,
             self._batch,
-            subscriber_ids=[reader.subscriber_id for reader, _ in known],
-            numbers=each,
+            subscriber_ids=",".join([str(reader.subscriber_id) for reader, _ in known]),
+            numbers=",".join(map(str, each)),
             states=[outcome.state.value for outcome, _ in settled],
             retries=[retry_at for _, retry_at in settled],
             paced=[outcome.paced_until is not None for outcome, _ in settled],

@@ -255,7 +255,8 @@ where s.subscriber_id = any(:subscriber_ids::uuid[]) and s.list_id = :list_id an
 -- name: record_outcomes
 -- Guarded by state and epoch and never an upsert, which would revive the erased and let a worker without lease have its say.
 -- The batch is locked first, whoever holds it now: an erasure that waits for one of these rows must not have us wait behind
--- somebody who waits for it. Each reader comes with the number of an outcome, since most have the same.
+-- somebody who waits for it. Each reader comes with the number of an outcome, since most have the same; both in one text, which
+-- costs a tenth of an array to hand over.
 with counting as materialized (
   select campaign_id, batch_no from batch where campaign_id = :campaign_id and batch_no = :batch_no for no key update
 ), changed as (
@@ -264,7 +265,7 @@ with counting as materialized (
       reply_status = o.status, reply = o.reply, paced = o.paced,
       attempts = case when o.paced then d.attempts - 1 else d.attempts end,
       doubts = case when o.state = 'uncertain' then d.doubts + 1 else d.doubts end
-  from unnest(:subscriber_ids::uuid[], :numbers::integer[]) as r(subscriber_id, number)
+  from unnest(string_to_array(:subscriber_ids, ',')::uuid[], string_to_array(:numbers, ',')::integer[]) as r(subscriber_id, number)
   join unnest(:states::text[], :retries::timestamptz[], :paced::boolean[], :codes::smallint[], :statuses::text[],
               :replies::text[]) with ordinality as o(state, retry_at, paced, code, status, reply, number) using (number)
   where d.subscriber_id = r.subscriber_id and d.campaign_id = :campaign_id and d.week = :week
