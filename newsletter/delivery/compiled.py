@@ -112,21 +112,17 @@ class CompiledMessage:
     def _put(self, pieces: list[bytes], values: list[str]) -> None:
         """Each value in the places of its slot. Most stand for themselves, which one look at all of them tells."""
         if _stand_for_themselves(values):
-            lines: list[bytes | None] = [value.encode("ascii") for value in values]
-        else:
-            known = {value: _line(value) for value in set(values)}
-            lines = [known[value] for value in values]
-        for line, value, places in zip(lines, values, self._places, strict=True):
-            if line is None:
-                text = _BREAK.sub("\n", value)
+            for value, places in zip(values, self._places, strict=True):
+                line = value.encode("ascii")
+                fits = len(line) <= _ROOM
                 for place, room in places:
-                    pieces[place] = _laid_out(text, room)
-            elif len(line) <= _ROOM and line[:1] != b".":
-                for place, _ in places:
-                    pieces[place] = line
-            else:
-                for place, room in places:
-                    pieces[place] = _wrapped(line, room)
+                    pieces[place] = line if fits else _wrapped_plain(line, room)
+            return
+        known = {value: _line(value) for value in set(values)}
+        for value, places in zip(values, self._places, strict=True):
+            octets = known[value]
+            for place, room in places:
+                pieces[place] = _laid_out(_BREAK.sub("\n", value), room) if octets is None else _wrapped(octets, room)
 
     def _ended(self, body: bytes) -> bytes:
         """The body's octets. A single part must not end in empty lines, which relays may drop and DKIM does not see."""
@@ -284,10 +280,17 @@ def _octets(found: re.Match[str]) -> str:
     return "=" + found[0].encode("utf-8", "replace").hex("=").upper()
 
 
+def _wrapped_plain(line: bytes, room: int) -> bytes:
+    """`_wrapped`, for a line that stands for itself: a link, mostly."""
+    if len(line) <= room:
+        return line
+    if len(line) <= room + _WIDTH and line[room] != _DOT:
+        return b"%b=\r\n%b" % (line[:room], line[room:])
+    return _wrapped(line, room)
+
+
 def _wrapped(line: bytes, room: int) -> bytes:
     """An encoded line with soft line breaks: `room` octets first, then lines of their own. No encoded octet is cut."""
-    if room < len(line) <= room + _WIDTH and b"=" not in line and line[0] != _DOT != line[room]:
-        return b"%b=\r\n%b" % (line[:room], line[room:])  # A link, mostly.
     out: list[bytes] = []
     start = 0
     while True:

@@ -174,7 +174,7 @@ class Session:
 
     def _write_with(self, parcel: Parcel | None, *behind: bytes) -> None:
         if parcel is not None and self._pipelining:
-            behind += self._commands
+            behind += (b"".join(self._commands),)
         if behind:
             self._pipeline.write(*behind)
 
@@ -217,7 +217,10 @@ class Session:
         """The relay's next answer."""
         try:
             step = self._step
-            if step == _BODY:
+            if step < _DATA and self._pipelining and reply.code == 250:  # As nearly always.
+                self._recipient_taken = step == _RCPT or self._recipient_taken
+                self._step = step + 1
+            elif step == _BODY:
                 self._body_answered(reply)
             elif step <= _DATA:
                 self._envelope_answered(step, reply)
@@ -299,7 +302,8 @@ class Session:
         if not parcel.mail.is_stuffed:
             data = _LINE_DOT.sub(b"..", data)
         self._step = _BODY
-        self._write_with(self._following, data, _DOT)
+        commands = self._commands if self._following is not None else ()  # Only where the relay is pipelined does one follow.
+        self._pipeline.write(data, b"".join((_DOT, *commands)))
 
     def _body_answered(self, reply: Reply) -> None:
         """Only this answer can take a mail."""
