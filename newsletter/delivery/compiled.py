@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -111,18 +111,20 @@ class CompiledMessage:
 
     def _put(self, pieces: list[bytes], values: list[str]) -> None:
         """Each value in the places of its slot. Most stand for themselves, which one look at all of them tells."""
-        if _stand_for_themselves(values):
-            for value, places in zip(values, self._places, strict=True):
-                line = value.encode("ascii")
-                fits = len(line) <= _ROOM
-                for place, room in places:
-                    pieces[place] = line if fits else _wrapped_plain(line, room)
-            return
-        known = {value: _line(value) for value in set(values)}
+        distinct = set(values)
+        plain = _stand_for_themselves(distinct)
+        lines = {value: value.encode("ascii") if plain else _line(value) for value in distinct}
         for value, places in zip(values, self._places, strict=True):
-            octets = known[value]
-            for place, room in places:
-                pieces[place] = _laid_out(_BREAK.sub("\n", value), room) if octets is None else _wrapped(octets, room)
+            line = lines[value]
+            if line is None:
+                for place, room in places:
+                    pieces[place] = _laid_out(_BREAK.sub("\n", value), room)
+            elif plain and len(line) <= _ROOM:
+                for place, _ in places:
+                    pieces[place] = line
+            else:
+                for place, room in places:
+                    pieces[place] = _wrapped_plain(line, room) if plain else _wrapped(line, room)
 
     def _ended(self, body: bytes) -> bytes:
         """The body's octets. A single part must not end in empty lines, which relays may drop and DKIM does not see."""
@@ -251,7 +253,7 @@ def _line(value: str) -> bytes | None:
     return value.encode("ascii") if _stand_for_themselves([value]) else _encoded(value)
 
 
-def _stand_for_themselves(values: Sequence[str]) -> bool:
+def _stand_for_themselves(values: Collection[str]) -> bool:
     """Whether nothing of them needs to be encoded, wherever they stand. May say no without need: to one with a bar in it."""
     whole = f"|{'|'.join(values)}|"
     return (

@@ -110,8 +110,8 @@ class Session:
         """Whose envelope is being answered, or whose body."""
         self._following: Parcel | None = None
         """Whose envelope went out behind that body."""
-        self._commands: tuple[bytes, bytes, bytes] = (b"", b"", b"")
-        """The envelope that was written last."""
+        self._commands = b""
+        """The envelope that was written last, or is to be: three lines."""
         self._refusal: Reply | None = None
         self._refused_at = _NONE
         self._recipient_taken = False
@@ -174,7 +174,7 @@ class Session:
 
     def _write_with(self, parcel: Parcel | None, *behind: bytes) -> None:
         if parcel is not None and self._pipelining:
-            behind += (b"".join(self._commands),)
+            behind += (self._commands,)
         if behind:
             self._pipeline.write(*behind)
 
@@ -191,14 +191,17 @@ class Session:
                 parcel.settle(_NO_SMTPUTF8)
         return parcel
 
-    def _envelope(self, mail: Mail) -> tuple[bytes, bytes, bytes]:
+    def _envelope(self, mail: Mail) -> bytes:
         """Raises `ValueError` for an address that cannot stand in an envelope."""
         options = " SMTPUTF8 BODY=8BITMIME" if mail.utf8 else ""
         if self._size:
             options += f" SIZE={len(mail.data)}"
-        encoding = "utf-8" if mail.utf8 else "ascii"
-        sender, recipient = _sender_path(mail.sender), _path(mail.recipient)
-        return f"MAIL FROM:<{sender}>{options}\r\n".encode(encoding), f"RCPT TO:<{recipient}>\r\n".encode(encoding), b"DATA\r\n"
+        commands = f"MAIL FROM:<{_sender_path(mail.sender)}>{options}\r\nRCPT TO:<{_path(mail.recipient)}>\r\nDATA\r\n"
+        return commands.encode("utf-8" if mail.utf8 else "ascii")
+
+    def _write_command(self, step: int) -> None:
+        """One of the envelope's, in lockstep."""
+        self._pipeline.write(self._commands.splitlines(keepends=True)[step])
 
     def _go_on(self) -> None:
         """With the parcel that was offered last, if there is one."""
@@ -208,7 +211,7 @@ class Session:
         self._recipient_taken = False
         self._step = _MAIL
         if not self._pipelining:
-            self._pipeline.write(self._commands[_MAIL])
+            self._write_command(_MAIL)
         return None
 
     # What comes in.
@@ -262,7 +265,7 @@ class Session:
             self._answered(ready=False)
         else:
             self._step = step + 1
-            self._pipeline.write(self._commands[self._step])
+            self._write_command(self._step)
 
     def _answered(self, *, ready: bool) -> None:
         """The whole envelope was; `ready`: the relay waits for a body."""
@@ -302,8 +305,8 @@ class Session:
         if not parcel.mail.is_stuffed:
             data = _LINE_DOT.sub(b"..", data)
         self._step = _BODY
-        commands = self._commands if self._following is not None else ()  # Only where the relay is pipelined does one follow.
-        self._pipeline.write(data, b"".join((_DOT, *commands)))
+        # None follows where a relay does not announce PIPELINING.
+        self._pipeline.write(data, _DOT if self._following is None else _DOT + self._commands)
 
     def _body_answered(self, reply: Reply) -> None:
         """Only this answer can take a mail."""
