@@ -68,7 +68,7 @@ async def measure(
 ) -> Measured:
     """`database_url`: a server on which we may make a database, or None for an embedded one; `given`: a sink that runs.
 
-    Raises `SettingsError` where no database can be made.
+    Raises `SettingsError` where no database can be made, and when a worker ends before the campaign does.
     """
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(_database(database_url))
@@ -91,7 +91,9 @@ async def measure(
         began = time.perf_counter()
         await house.campaigns.send(number, by=BY, now=house.clock.now())
         planned_in = time.perf_counter() - began
-        while (status := await house.campaigns.status(number)).state == "sending":  # noqa: ASYNC110  it is another process that sends
+        while (status := await house.campaigns.status(number)).state == "sending":
+            if ended := [process for process in processes if process.returncode is not None]:
+                raise SettingsError(f"A worker ended with code {ended[0].returncode}: run `newsletter work` to see why.")
             await asyncio.sleep(0.1)
         used = sum(map(_cpu, processes)) - used_before
         peak = max(map(_peak_memory, processes))

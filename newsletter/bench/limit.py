@@ -57,6 +57,7 @@ class _Pushing(asyncio.Protocol):
 async def limit(sink: Sink, mail: bytes, *, messages: int, connections: int) -> float:
     """Messages per second of that mail, over so many connections."""
     loop = asyncio.get_running_loop()
+    connections = min(connections, messages)
     done = [loop.create_future() for _ in range(connections)]
     began = time.perf_counter()
     for each in done:

@@ -46,6 +46,10 @@ class Courier:
                 if not session.ended_early:
                     return outcome
             # Relays end sessions after a time or a number of mails: that is not this mail's doing.
+            session = await self._opened(relays)
+            outcome = await self._hand_over(session, mail, gate)
+            if session.has_answered or not session.ended_early or all(self._circuits[relay].rest for relay in relays):
+                return outcome
             return await self._hand_over(await self._opened(relays), mail, gate)
 
     async def close(self) -> None:
@@ -58,7 +62,10 @@ class Courier:
         except RelayUnreachable:
             self._circuits[session.relay].failed()
             raise
-        self._circuits[session.relay].worked()
+        if session.has_answered:
+            self._circuits[session.relay].worked()
+        elif session.ended_early:
+            self._circuits[session.relay].failed()
         if session.usable:
             self._idle.append(session)
         return outcome

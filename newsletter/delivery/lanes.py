@@ -22,6 +22,9 @@ from newsletter.delivery.session import Parcel, Session
 
 IDLE_FOR = 10.0
 """Seconds that a session without work is kept."""
+DROPPED = 3
+"""New sessions in a row that a relay ended without answering an envelope, after which it counts as one that cannot be reached.
+More than one mail is given, so that a mail which a relay chokes on holds up nobody else."""
 ENOUGH_FOR = 60.0
 """Seconds until a relay that refused another connection is asked for one again."""
 
@@ -62,6 +65,8 @@ class Lane:
         """Runners without work."""
         self._enough = (0, monotonic())
         """How many sessions the relay held when it refused one more, and until when that is believed."""
+        self._dropped = 0
+        """New sessions in a row that ended without an answer."""
         self._closed = False
 
     def put(self, parcels: Iterable[Freight]) -> None:
@@ -161,8 +166,13 @@ class Lane:
                 return self._bounce(why)
             except Exception:
                 log.exception("session_failed", relay=self.relay.name)
-            else:
+            if session.has_answered:
+                self._dropped = 0
                 self.circuit.worked()
+            elif not session.usable:
+                self._dropped += 1
+                if self._dropped >= DROPPED:
+                    return self._bounce(RelayUnreachable(f"Relay {self.relay} ends each session before it takes a mail."))
         return None
 
     async def _has_work(self) -> bool:

@@ -29,6 +29,9 @@ Composer = Callable[[Connection, QueuedMail, datetime], Awaitable[Mail | None]]
 """Makes the mail for a row, or says that it is not wanted any more."""
 
 AT_A_TIME = 20
+"""Mails that a worker has in hand at most."""
+PATIENCE = 1.0
+"""Seconds that the mails which were taken in hand together are waited for, before others are looked for beside them."""
 SHORTEST_REST = timedelta(seconds=1)
 """Until a mail whose relay could not be reached is looked at again."""
 LONGEST_DELIVERY = 90.0
@@ -50,6 +53,7 @@ class Outbox:
         *,
         sign: Sign | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        patience: float = PATIENCE,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -57,22 +61,46 @@ class Outbox:
         self._compose = compose
         self._sign = sign
         self._monotonic = monotonic
+        self._patience = patience
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._away: DatabaseUnavailable | None = None
 
     async def run_once(self) -> bool:
-        """Send what is due now, a handful at most; true when there may be more."""
-        now = self._clock.now()
-        mails = await store.claim_mails(self._db, now=now, lease_until=now + LEASE, size=AT_A_TIME)
-        results = await asyncio.gather(*(self._deliver(mail) for mail in mails), return_exceptions=True)
-        for mail, result in zip(mails, results, strict=True):
-            if isinstance(result, DatabaseUnavailable | asyncio.CancelledError):
-                raise result
-            if isinstance(result, BaseException):
-                log.error("mail_not_made", outbox_id=mail.outbox_id, kind=mail.kind, exc_info=result)
-        return len(mails) == AT_A_TIME and not self._courier.rest
+        """Send what is due now, a handful at most; true when there may be more.
+
+        A mail that a relay takes long over stays in hand while this is called again: it holds up nobody else's confirmation.
+        """
+        now, size = self._clock.now(), AT_A_TIME - len(self._under_way)
+        mails = await store.claim_mails(self._db, now=now, lease_until=now + LEASE, size=size)
+        begun = [asyncio.create_task(self._take_care(mail)) for mail in mails]
+        self._under_way.update(begun)
+        for task in begun:
+            task.add_done_callback(self._under_way.discard)
+        if begun:
+            await asyncio.wait(begun, timeout=self._patience)
+        away, self._away = self._away, None
+        if away is not None:
+            raise away
+        return len(mails) == size > 0 and not self._courier.rest
+
+    async def finish(self) -> None:
+        """Wait for what is in hand; cancelled, it is given up."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def close(self) -> None:
-        """Say goodbye to the relay."""
+        """Say goodbye to the relay; what is still in hand is given up."""
+        for task in self._under_way:
+            task.cancel()
+        await self.finish()
         await self._courier.close()
+
+    async def _take_care(self, queued: QueuedMail) -> None:
+        try:
+            await self._deliver(queued)
+        except DatabaseUnavailable as error:
+            self._away = error  # Whoever calls next is told.
+        except Exception:
+            log.exception("mail_not_made", outbox_id=queued.outbox_id, kind=queued.kind)
 
     async def _deliver(self, queued: QueuedMail) -> None:
         looked_at = self._monotonic()

@@ -99,6 +99,8 @@ class Session:
         self.relay = relay
         self.ended_early = False
         """The last `send` ended before the relay was given the body: another session may have the same mail at once."""
+        self.has_answered = False
+        """The relay has answered an envelope: it does talk to us."""
         self._client = client  # Whose child the connection is: kept as long.
         self._pipeline = Pipeline(cast("asyncio.Transport", client.transport), timeout=timeout)
         self._pipelining = client.supports_extension("pipelining")
@@ -269,6 +271,7 @@ class Session:
 
     def _answered(self, *, ready: bool) -> None:
         """The whole envelope was; `ready`: the relay waits for a body."""
+        self.has_answered = True
         parcel = self._parcel
         assert parcel is not None
         if self._refusal is not None:

@@ -64,12 +64,9 @@ class Worker:
         scheduler = AsyncIOScheduler(timezone="UTC")
         scheduler.add_job(self._tick, IntervalTrigger(seconds=TICK), coalesce=True, max_instances=1, misfire_grace_time=None)
         loops = [
-            asyncio.create_task(self._loop(name, step))
-            for name, step in (
-                ("requests", self.run_requests_once),
-                ("outbox", self._outbox.run_once),
-                *((f"campaigns {number}", self.run_campaigns_once) for number in range(1, RUNS + 1)),
-            )
+            asyncio.create_task(self._send_single_mails()),
+            asyncio.create_task(self._loop("requests", self.run_requests_once)),
+            *(asyncio.create_task(self._loop(f"campaigns {number}", self.run_campaigns_once)) for number in range(1, RUNS + 1)),
         ]
         beside = [asyncio.create_task(self._listen()), asyncio.create_task(self._be_present())]
         scheduler.start()
@@ -101,6 +98,10 @@ class Worker:
     async def run_campaigns_once(self) -> bool:
         """Work on one batch of a campaign; true when there was one."""
         return await self._sending.run_once()
+
+    async def _send_single_mails(self) -> None:
+        await self._loop("outbox", self._outbox.run_once)
+        await self._outbox.finish()
 
     async def _be_present(self) -> None:
         while True:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from newsletter.delivery.lanes import ENOUGH_FOR, Lanes
+from newsletter.delivery.lanes import DROPPED, ENOUGH_FOR, Lanes
 from newsletter.delivery.presence import PRESENT_FOR, Presence
 from newsletter.delivery.relays import Relay
 from newsletter.delivery.throttle import Throttle, limits_of
 from tests.conftest import START
 from tests.integration.delivery.sending import Sending, subscriber_id
-from tests.relay import Say, ScriptedRelay, Stage
+from tests.relay import HangUp, Say, ScriptedRelay, Stage
 
 NET = ("ada@example.net", "ben@example.net", "cleo@example.net")
 
@@ -78,6 +78,34 @@ async def test_a_relay_that_dies_midway_is_taken_over(sending: Sending, other: S
     await sending.work(lanes)
     await everybody_once(sending, sending.relay, other)
     assert await attempts(sending) == {1}
+
+
+async def test_a_relay_that_ends_each_session_before_it_takes_a_mail_is_taken_over(
+    sending: Sending, other: ScriptedRelay
+) -> None:
+    await sending.many_readers(30)
+    await sending.begin()
+    sending.relay.on(Stage.MAIL, HangUp())
+    broken = replace(sending.relay.target(), weight=100)
+    lanes = sending.lanes(broken, other.target(), connections=1)
+    await sending.work(lanes)
+    assert lanes.lanes[broken].circuit.rest > timedelta(0)
+    assert sending.relay.sessions == DROPPED
+    assert len(other.taken) >= 29, "one mail may have been given to it twice"
+    sending.clock.move(minutes=5)
+    await sending.work(lanes)
+    await everybody_once(sending, other)
+
+
+async def test_a_mail_that_a_relay_chokes_on_holds_up_nobody_else(sending: Sending) -> None:
+    first, *others = await sending.many_readers(10)
+    await sending.begin()
+    sending.relay.on(Stage.RCPT, HangUp(), to=first)
+    lanes = sending.lanes(connections=1)
+    await sending.work(lanes)
+    assert sending.relay.took() == Counter(others)
+    assert (await sending.states([first]))[first] == "deferred"
+    assert not any(lane.circuit.rest for lane in lanes.all)
 
 
 async def test_a_relay_that_is_back_gets_its_share_again(sending: Sending, other: ScriptedRelay) -> None:

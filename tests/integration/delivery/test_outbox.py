@@ -20,7 +20,7 @@ from newsletter.delivery.rules import FRESH_FOR
 from newsletter.delivery.session import Mail
 from newsletter.delivery.store import QueuedMail
 from tests.integration.delivery.sending import Sending, subscriber_id
-from tests.relay import HangUp, Say, Silence, Stage
+from tests.relay import WITHIN, HangUp, Say, ScriptedRelay, Silence, Stage, eventually
 
 ADA, BEN = "ada@example.org", "ben@example.org"
 LIVES = timedelta(hours=24)
@@ -64,11 +64,11 @@ class Queue:
         data = f"Message-ID: <{queued.message_id}@letters.example>\r\n\r\nPlease confirm.\r\n".encode()
         return Mail("letter@letters.example", address, data) if address else None
 
-    def outbox(self, courier: Courier | None = None) -> Outbox:
+    def outbox(self, courier: Courier | None = None, *, patience: float = WITHIN) -> Outbox:
         """One worker's."""
         sending = self.sending
         courier = courier or sending.courier()
-        return Outbox(sending.db, sending.clock, courier, self.compose, monotonic=sending.monotonic)
+        return Outbox(sending.db, sending.clock, courier, self.compose, monotonic=sending.monotonic, patience=patience)
 
     async def rows(self) -> list[dict[str, Any]]:
         return [dict(row) for row in await self.sending.db.fetch("select * from outbox order by outbox_id")]
@@ -93,6 +93,52 @@ async def test_it_says_when_there_may_be_more(queue: Queue) -> None:
     assert await outbox.run_once()
     assert not await outbox.run_once()
     assert queue.sending.relay.took() == dict.fromkeys(addresses, 1)
+
+
+async def test_a_mail_that_a_relay_takes_long_over_holds_up_nobody_else(queue: Queue) -> None:
+    outbox = queue.outbox(patience=0.01)
+    held = queue.sending.relay.hold(Stage.BODY, to=ADA, times=1)
+    await queue.add(ADA)
+    assert not await outbox.run_once()
+    await queue.add(BEN)
+
+    async def ben_has_it() -> bool:
+        await outbox.run_once()
+        return queue.sending.relay.took() == {BEN: 1}
+
+    await eventually(ben_has_it)
+    held.release()
+    await outbox.finish()
+    assert queue.sending.relay.took() == {ADA: 1, BEN: 1}
+    assert await queue.rows() == []
+
+
+async def test_no_more_mails_are_in_hand_than_a_worker_may_have(queue: Queue) -> None:
+    addresses = [f"reader{number}@example.org" for number in range(AT_A_TIME + 5)]
+    await queue.add(*addresses)
+    held = queue.sending.relay.hold(Stage.MAIL)
+    outbox = queue.outbox(patience=0.01)
+    assert await outbox.run_once()
+    assert not await outbox.run_once()
+    assert sum(row["lease_until"] is not None for row in await queue.rows()) == AT_A_TIME
+    held.release()
+    await outbox.finish()
+    await outbox.run_once()
+    await outbox.finish()
+    assert queue.sending.relay.took() == dict.fromkeys(addresses, 1)
+
+
+async def test_a_relay_that_ends_each_session_before_it_takes_a_mail_is_passed_over_for_another(queue: Queue) -> None:
+    sending = queue.sending
+    sending.relay.on(Stage.MAIL, HangUp())
+    async with ScriptedRelay() as other:
+        relays = [sending.relay.target(), other.target()]
+        courier = Courier(relays, connections=1, timeout=WITHIN, monotonic=sending.monotonic)
+        sending.opened.append(courier)
+        await queue.add(ADA, BEN)
+        await queue.outbox(courier).run_once()
+        assert (other.took(), sending.relay.sessions) == ({ADA: 1, BEN: 1}, 1)
+    assert await queue.rows() == []
 
 
 async def test_two_workers_never_have_the_same_mail_in_hand(queue: Queue) -> None:
