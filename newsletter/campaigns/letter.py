@@ -87,6 +87,7 @@ class Letter:
             composed.head,
             is_stuffed=True,
             body_digest=composed.body_digest,
+            relay=sender.relay,
         )
 
     def render(self, reader: Reader) -> RenderedMail:

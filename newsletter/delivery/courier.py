@@ -39,7 +39,7 @@ class Courier:
     async def send(self, mail: Mail, gate: Gate | None = None) -> Outcome:
         """Hand one mail to whichever relay may take it and answers. Raises `RelayUnreachable` when none does: the mail was not
         touched."""
-        relays = eligible(self._relays, wanted=None, domain=mail.recipient.rpartition("@")[2].lower())
+        relays = eligible(self._relays, wanted=mail.relay, domain=mail.recipient.rpartition("@")[2].lower())
         async with self._room:
             if session := self._kept(relays):
                 outcome = await self._hand_over(session, mail, gate)

@@ -60,6 +60,8 @@ class Mail:
     """Whether no line begins with a dot that SMTP would take for its own (RFC 5321, section 4.5.2)."""
     body_digest: bytes | None = None
     """SHA-256 of the body in DKIM's relaxed form; None where nobody is going to sign."""
+    relay: str | None = None
+    """Name of the relay that its sender's mail goes by; None: whichever there is."""
 
 
 class Parcel(Protocol):

@@ -136,6 +136,7 @@ class SubscriptionMails:
             composed.head,
             is_stuffed=True,
             body_digest=composed.body_digest,
+            relay=sender.relay,
         )
 
 

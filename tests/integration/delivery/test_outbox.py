@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -35,6 +35,8 @@ class Queue:
     """Who is still to be written to."""
     faulty: str = ""
     """Whose mail cannot be made."""
+    relay: str | None = None
+    """What their sender's mail goes by."""
     takes: timedelta = timedelta(0)
     """How long it takes to make one."""
 
@@ -62,7 +64,7 @@ class Queue:
             raise LookupError("no words")
         self.sending.clock.at += self.takes
         data = f"Message-ID: <{queued.message_id}@letters.example>\r\n\r\nPlease confirm.\r\n".encode()
-        return Mail("letter@letters.example", address, data) if address else None
+        return Mail("letter@letters.example", address, data, relay=self.relay) if address else None
 
     def outbox(self, courier: Courier | None = None, *, patience: float = WITHIN) -> Outbox:
         """One worker's."""
@@ -126,6 +128,22 @@ async def test_no_more_mails_are_in_hand_than_a_worker_may_have(queue: Queue) ->
     await outbox.run_once()
     await outbox.finish()
     assert queue.sending.relay.took() == dict.fromkeys(addresses, 1)
+
+
+async def test_a_mail_goes_by_its_senders_relay_and_one_for_a_bound_domain_by_that_domains(queue: Queue) -> None:
+    sending = queue.sending
+    async with ScriptedRelay() as named, ScriptedRelay() as bound:
+        relays = [
+            sending.relay.target(),
+            replace(named.target(), label="eu", weight=0),
+            replace(bound.target(), domains=frozenset({"example.net"})),
+        ]
+        courier = Courier(relays, connections=1, timeout=WITHIN, monotonic=sending.monotonic)
+        sending.opened.append(courier)
+        queue.relay = "eu"
+        await queue.add(ADA, "ada@example.net")
+        await queue.outbox(courier).run_once()
+        assert (named.took(), bound.took(), sending.relay.took()) == ({ADA: 1}, {"ada@example.net": 1}, {})
 
 
 async def test_a_relay_that_ends_each_session_before_it_takes_a_mail_is_passed_over_for_another(queue: Queue) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from newsletter.delivery import store
+from newsletter.subscribing.lists import set_relay
+from newsletter.subscribing.mails import SubscriptionMails
 from tests.people import People
 
 ADA, BEN = "Ada@example.org", "ben@example.org"
@@ -155,3 +160,13 @@ async def test_a_mail_that_nobody_wants_any_more_is_not_sent(people: People) -> 
     await people.reader("dan@example.org")
     people.clock.move(hours=24)
     assert await people.letters() == []
+
+
+async def test_mail_goes_by_the_relay_that_the_lists_sender_names(people: People) -> None:
+    db, now = people.house.db, people.clock.at
+    await set_relay(db, "letter", "eu")
+    await people.sign_up(ADA)
+    (queued,) = await store.claim_mails(db, now=now, lease_until=now + timedelta(minutes=2), size=2)
+    mail = await SubscriptionMails(people.house.links).compose(db, queued, now)
+    assert mail is not None
+    assert (mail.recipient, mail.relay) == (ADA, "eu")
