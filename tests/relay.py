@@ -145,6 +145,10 @@ class ScriptedRelay:
         self.token = token
         self.octet_by_octet = octet_by_octet
         self.port = 0
+        self.asks_for_any_body = False
+        """Says 354 where no recipient was taken too, as RFC 2920 allows, and refuses what comes."""
+        self.for_nobody: list[bytes] = []
+        """The bodies that came then."""
         self.taken: list[Taken] = []
         self.begun: list[str] = []
         """Recipients in the order in which the first byte of their mail's body came."""
@@ -384,6 +388,10 @@ class _Dialog:
 
     async def _data(self) -> None:
         if not self._envelope.recipients:
+            if self._relay.asks_for_any_body:
+                await self._say("354 go on")
+                self._relay.for_nobody.append(await self._body())
+                self._envelope = _Envelope()
             await self._say("503 5.5.1 no recipient")
             return
         if await self._acted(Stage.DATA) is not None:

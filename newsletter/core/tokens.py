@@ -37,6 +37,7 @@ class Tokens:
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
         self._macs: dict[tuple[bytes, Purpose], Mac] = {}
+        """Prepared, one for each key that was used and purpose."""
 
     def mint(self, purpose: Purpose, payload: bytes) -> str:
         key_id = self._keyring.current_token_key

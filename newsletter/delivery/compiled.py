@@ -98,7 +98,7 @@ class CompiledMessage:
         """
         if own.names != self._own_names:  # Those of the mail before are known to be good.
             check_names(self._common.names + own.names)
-            self._own_names = own.names
+            self._own_names = own.names  # Only now: a bad one is refused each time.
         pieces = self._pieces.copy()
         head = pieces[0] = f"{self._common.lines}{own.lines}{self._mime}".encode()
         if self._names:
@@ -261,7 +261,6 @@ def _stand_for_themselves(values: Collection[str]) -> bool:
         and whole.isprintable()
         and "=" not in whole
         and "  " not in whole
-        and "| " not in whole
         and " |" not in whole
         and "|." not in whole
     )

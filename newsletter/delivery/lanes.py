@@ -145,7 +145,7 @@ class Lane:
             except RelayUnreachable as why:
                 if self._open:  # It lives, and has enough of us.
                     self._enough = (self._open, self._monotonic() + ENOUGH_FOR)
-                    log.info("relay_has_enough_connections", relay=self.relay.name, connections=self._open)
+                    log.info("relay_has_enough_connections", relay=self.name, connections=self._open)
                     return
                 self._bounce(why)
                 continue
@@ -165,7 +165,7 @@ class Lane:
             except RelayUnreachable as why:
                 return self._bounce(why)
             except Exception:
-                log.exception("session_failed", relay=self.relay.name)
+                log.exception("session_failed", relay=self.name)
             if session.has_answered:
                 self._dropped = 0
                 self.circuit.worked()

@@ -77,7 +77,7 @@ class Record:
         return None
 
     async def _write(self, known: Sequence[tuple[Reader, Outcome]]) -> None:
-        """Readers with the number of their outcome: most have the same one, and an array costs by its length."""
+        """Readers with the number of their outcome, since most have the same one."""
         now = self._clock.now()
         numbers: dict[int, int] = {}
         each: list[int] = []
@@ -93,8 +93,8 @@ class Record:
         await store.record_outcomes(
             self._db,
             self._batch,
-            subscriber_ids=",".join([str(reader.subscriber_id) for reader, _ in known]),
-            numbers=",".join(map(str, each)),
+            subscriber_ids=[reader.subscriber_id for reader, _ in known],
+            numbers=each,
             states=[outcome.state.value for outcome, _ in settled],
             retries=[retry_at for _, retry_at in settled],
             paced=[outcome.paced_until is not None for outcome, _ in settled],

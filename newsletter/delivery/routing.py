@@ -57,7 +57,7 @@ class Routing:
         await self._limits.look()
         lane = self._lanes.choose(wanted=self._batch.list_relay)
         if lane is None:
-            raise RelayUnreachable("No relay can be reached at the moment; it is tried again by itself.")
+            raise _nowhere()
         return lane
 
     @asynccontextmanager
@@ -112,7 +112,7 @@ class Routing:
             return lane if self._limits.rate(throttle.relay(lane.name)) is None else None
         if self._lanes.bound(reader.domain):
             return self._without_relay(reader.domain)
-        raise RelayUnreachable("No relay can be reached at the moment; it is tried again by itself.")
+        raise _nowhere()
 
     @property
     def rest(self) -> timedelta:
@@ -144,3 +144,7 @@ class Routing:
         """Names and rates that a domain's mails have to keep to beside those that there is room for already."""
         names = [throttle.domain(domain)] + ([throttle.relay(lane.name)] if lane is not booked else [])
         return [(name, rate) for name in names if (rate := self._limits.rate(name)) is not None]
+
+
+def _nowhere() -> RelayUnreachable:
+    return RelayUnreachable("No relay can be reached at the moment; it is tried again by itself.")

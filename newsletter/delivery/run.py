@@ -164,9 +164,13 @@ class BatchRun:
 
     def stop(self) -> None:
         """Finish what has begun, begin nothing more."""
+        self._begin_nothing_more()
+        self._progress.set()
+
+    def _begin_nothing_more(self) -> None:
+        """Without waking the recorder, which calls this for as long as anything is under way."""
         self._stop.set()
         self._hold_until = float("-inf")
-        self._progress.set()
 
     @property
     def holding(self) -> bool:
@@ -303,12 +307,17 @@ class BatchRun:
             log.exception("mail_not_made", campaign_id=self.batch.campaign_id)
             self.settle(parcel, Outcome(DeliveryState.DEFERRED, reply=f"The mail could not be made ({type(error).__name__})."))
             return False
-        unmade = parcel.chunk.unmade
-        with contextlib.suppress(Exception):  # It is said when its turn comes.
-            for _ in range(MADE_TOGETHER):
-                if unmade:
-                    self._make(unmade.pop(), now)
+        self._make_ahead(parcel, now)
         return True
+
+    def _make_ahead(self, parcel: Parcel, now: datetime) -> None:
+        """The next few for the same relay. What cannot be made is said when its turn comes."""
+        unmade = parcel.chunk.unmade
+        with contextlib.suppress(Exception):
+            for _ in range(min(MADE_TOGETHER, len(unmade))):
+                following = unmade.pop()
+                if following in self._in_hand and following.lane is parcel.lane:
+                    self._make(following, now)
 
     def _make(self, parcel: Parcel, now: datetime) -> None:
         if not parcel.is_made:
@@ -317,7 +326,7 @@ class BatchRun:
 
     def may_begin(self, parcel: Parcel) -> Awaitable[bool] | None:
         """Right before the body: do we still hold the batch, and was it looked at lately whether the reader wants it?"""
-        chunk, now = parcel.chunk, self._monotonic()
+        chunk, now = parcel.chunk, self._monotonic()  # One look at the clock: this is asked twice for each mail.
         if now < self._hold_until and now - chunk.looked_at < FRESH_FOR and chunk.wants(parcel.reader):
             return None
         return self._wanted(parcel)
@@ -368,9 +377,11 @@ class BatchRun:
     def bounced(self, parcel: Parcel, why: RelayUnreachable) -> None:
         """Its relay cannot be reached: another takes over where there is one."""
         try:
-            way = self._routing.another(parcel.reader) if self.holding else None
+            way = self._routing.another(parcel.reader)
         except RelayUnreachable:
             self._relay_failure, way = why, None
+        if not self.holding:
+            way = None
         if way is None:
             self.leave(parcel)
         elif isinstance(way, Aside):
@@ -416,7 +427,7 @@ class BatchRun:
         if await self._watch.act(self._db, self._limits, self.batch.campaign_id):
             self._renew_at = float("-inf")
         if (self._monotonic() >= self._renew_at or self._stop.is_set()) and not await self._renew():
-            self.stop()
+            self._begin_nothing_more()
             self._withdraw()
         if not self._in_hand and not self._record:
             self._all_recorded.set()

@@ -173,14 +173,11 @@ class Session:
     def _offer(self, *behind: bytes) -> Parcel | None:
         """Write `behind` and, in the same write, the envelope of the next mail; returns that mail's parcel."""
         parcel = self._next()
-        self._write_with(parcel, *behind)
-        return parcel
-
-    def _write_with(self, parcel: Parcel | None, *behind: bytes) -> None:
         if parcel is not None and self._pipelining:
             behind += (self._commands,)
         if behind:
             self._pipeline.write(*behind)
+        return parcel
 
     def _next(self) -> Parcel | None:
         """The next mail that an envelope can be written for."""

@@ -204,8 +204,37 @@ async def keep_sending(db: Connection, *, campaign_id: int) -> bool: ...
 async def still_wanted(db: Connection, *, subscriber_ids: Sequence[UUID], list_id: int, now: datetime) -> list[UUID]: ...
 
 
-@_sql.statement
 async def record_outcomes(
+    db: Connection,
+    batch: Batch,
+    *,
+    subscriber_ids: Sequence[UUID],
+    numbers: Sequence[int],
+    states: Sequence[str],
+    retries: Sequence[datetime | None],
+    paced: Sequence[bool],
+    codes: Sequence[int | None],
+    statuses: Sequence[str | None],
+    replies: Sequence[str],
+) -> None:
+    """Each reader with the number of an outcome, which counts from 1 through `states` and the five beside it: most readers
+    have the same. As texts, since asyncpg looks at each element of an array several times."""
+    await record_numbered_outcomes(
+        db,
+        batch,
+        subscriber_ids=",".join(map(str, subscriber_ids)),
+        numbers=",".join(map(str, numbers)),
+        states=states,
+        retries=retries,
+        paced=paced,
+        codes=codes,
+        statuses=statuses,
+        replies=replies,
+    )
+
+
+@_sql.statement
+async def record_numbered_outcomes(
     db: Connection,
     batch: Batch,
     *,

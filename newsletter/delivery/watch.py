@@ -35,8 +35,8 @@ class Watch:
         """By relay."""
         self._unknown: Counter[str] = Counter()
         self._policy_run = 0
-        self._too_fast: dict[str, int] = {}
-        """What asked us to go slower, by its name in the throttle, and how many mails it had taken by then."""
+        self._too_fast: dict[str, float] = {}
+        """What asked us to go slower, by its name in the throttle, and the mails a second that it had taken by then."""
         self._pause_reason: str | None = None
 
     @property
@@ -53,13 +53,16 @@ class Watch:
             self._taken[domain] += 1
             self._taken_by[relay] += 1
         elif slows_relay(outcome):
-            self._too_fast[throttle.relay(relay)] = self._taken_by[relay]
+            self._too_fast[throttle.relay(relay)] = self._rate(self._taken_by[relay])
         elif slows_domain(outcome):
-            self._too_fast[throttle.domain(domain)] = self._taken[domain]
+            self._too_fast[throttle.domain(domain)] = self._rate(self._taken[domain])
         elif is_policy(outcome):
             self._see_policy(outcome)
         elif is_unknown_address(outcome):
             self._see_unknown(domain)
+
+    def _rate(self, mails: int) -> float:
+        return mails / max(1.0, self._monotonic() - self._began)
 
     def _see_policy(self, outcome: Outcome) -> None:
         self._policy_run += 1
@@ -75,9 +78,8 @@ class Watch:
 
     async def act(self, db: Database, limits: Throttle, campaign_id: int) -> bool:
         """Slow down what asked for it; pause the campaign that is refused because of us. True when that was done."""
-        elapsed = max(1.0, self._monotonic() - self._began)
-        for name, taken in list(self._too_fast.items()):  # Forgotten only when it is done: the database may be away.
-            await limits.slow_down(name, taken / elapsed)
+        for name, observed in list(self._too_fast.items()):  # Forgotten only when it is done: the database may be away.
+            await limits.slow_down(name, observed)
             self._too_fast.pop(name, None)
         if (reason := self._pause_reason) is None:
             return False

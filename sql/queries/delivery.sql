@@ -252,11 +252,10 @@ where s.subscriber_id = any(:subscriber_ids::uuid[]) and s.list_id = :list_id an
     select from suppression x where x.subscriber_id = s.subscriber_id and x.list_id in (0, :list_id)
       and (x.until is null or x.until > :now));
 
--- name: record_outcomes
+-- name: record_numbered_outcomes
 -- Guarded by state and epoch and never an upsert, which would revive the erased and let a worker without lease have its say.
 -- The batch is locked first, whoever holds it now: an erasure that waits for one of these rows must not have us wait behind
--- somebody who waits for it. Each reader comes with the number of an outcome, since most have the same; both in one text, which
--- costs a tenth of an array to hand over.
+-- somebody who waits for it.
 with counting as materialized (
   select campaign_id, batch_no from batch where campaign_id = :campaign_id and batch_no = :batch_no for no key update
 ), changed as (

@@ -41,6 +41,7 @@ async def test_rows_become_what_the_signature_promises(bind: Bind, db: Database)
         (maybe_row, two, Row(1, "a")),
         (maybe_row, none, None),
         (rows, two, [Row(1, "a"), Row(2, "b")]),
+        (rows, "select * from (values ('a', 1), ('b', 2)) as t(name, number)", [Row(1, "a"), Row(2, "b")]),
         (rows, none, []),
         (number, two, 1),
         (maybe_id, f"select '{ID}'::uuid", ID),

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import re
 import types
 import typing
 from collections.abc import Sequence
@@ -77,6 +78,17 @@ async def _check(connection: asyncpg.Connection, name: str) -> None:
         assert {key: kind for key, kind in columns.items() if not fits(fields[key], kind)} == {}, name
     elif shape.row is not type(None):
         assert fits(shape.row, next(iter(columns.values()))), name
+
+
+def test_only_migrations_leave_something_behind_in_their_session() -> None:
+    """Pooled connections are handed on as they are."""
+    lasting = re.compile(
+        r"pg_(try_)?advisory_lock|\b(listen|unlisten|prepare|declare|load|discard)\b|set_config\([^()]*,\s*false|^\s*(re)?set\b"
+        r"|\bcreate\s+temp|with\s+hold",
+        re.IGNORECASE,
+    )
+    found = {name for name, (statement, _) in REGISTRY.items() if lasting.search(statement.text)}
+    assert found == {"migrations.lock_ledger", "migrations.limit_waiting"}
 
 
 def test_every_statement_is_bound_and_every_parameter_is_used() -> None:

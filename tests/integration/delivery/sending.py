@@ -14,6 +14,7 @@ from newsletter.delivery.batches import claim, plan_campaign
 from newsletter.delivery.courier import Courier
 from newsletter.delivery.lanes import Lanes
 from newsletter.delivery.relays import Relay
+from newsletter.delivery.room import Room
 from newsletter.delivery.rules import LEASE
 from newsletter.delivery.run import BatchRun, Letter
 from newsletter.delivery.session import Mail
@@ -198,6 +199,7 @@ class Sending:
         size: int = 250,
         letter: Letter | None = None,
         limits: Throttle | None = None,
+        room: Room | None = None,
         flush_every: float = 0.02,
     ) -> BatchRun:
         """One worker's work on one batch, not begun yet."""
@@ -209,6 +211,7 @@ class Sending:
             letter or PlainLetter(),
             batch,
             size=size,
+            room=room,
             monotonic=self.monotonic,
             flush_every=flush_every,
         )

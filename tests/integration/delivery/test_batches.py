@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from itertools import pairwise
 from urllib.parse import urlsplit
@@ -21,13 +21,23 @@ import pytest
 from newsletter.core.database import Connection
 from newsletter.core.queries import REGISTRY
 from newsletter.delivery import store
-from newsletter.delivery.rules import FRESH_FOR, GIVE_UP_AFTER, INTERRUPTED_ATTEMPTS, LEASE, UNCERTAIN_ATTEMPTS
-from newsletter.delivery.run import RENEW_EVERY, TRIES
+from newsletter.delivery.recording import Record
+from newsletter.delivery.room import Room
+from newsletter.delivery.rules import (
+    FRESH_FOR,
+    GIVE_UP_AFTER,
+    INTERRUPTED_ATTEMPTS,
+    LEASE,
+    UNCERTAIN_ATTEMPTS,
+    outcome_of,
+    retry_pause,
+)
+from newsletter.delivery.run import MADE_TOGETHER, RENEW_EVERY, TRIES
 from newsletter.delivery.session import Mail
 from newsletter.delivery.store import Batch, Reader
 from newsletter.jobs.sending import CHUNKS_IN_FLIGHT
 from newsletter.subscribing import store as subscribing
-from tests.conftest import Server
+from tests.conftest import START, Server
 from tests.integration.delivery.sending import PlainLetter, Sending, message_id, subscriber_id
 from tests.relay import HangUp, Hold, Say, Silence, Stage, eventually
 
@@ -311,10 +321,12 @@ class LetterWithFault(PlainLetter):
         return super().compose(reader, now)
 
 
-async def test_a_mail_that_cannot_be_made_holds_up_nobody_else_and_is_tried_again(sending: Sending) -> None:
-    addresses = await sending.many_readers(6)
+@pytest.mark.parametrize("number", [0, 1, MADE_TOGETHER, MADE_TOGETHER + 1, MADE_TOGETHER + 3])
+async def test_a_mail_that_cannot_be_made_holds_up_nobody_else_and_is_tried_again(sending: Sending, number: int) -> None:
+    """Alone, or among those that are made ahead."""
+    addresses = await sending.many_readers(2 * MADE_TOGETHER)
     await sending.begin()
-    for letter in (LetterWithFault(addresses[0]), PlainLetter()):
+    for letter in (LetterWithFault(addresses[number]), PlainLetter()):
         await sending.run(await sending.claimed(), letter=letter).run()
         sending.clock.move(hours=1)
     await once_each(sending, *addresses)
@@ -329,6 +341,104 @@ async def test_an_address_that_no_envelope_takes_fails_and_holds_up_nobody_else(
     row = await sending.row(impossible)
     assert (row.state, row.reply_status) == ("failed", "5.1.3")
     await once_each(sending, BEN, CLEO)
+
+
+async def test_the_same_answer_to_two_readers_means_what_each_of_them_has_behind_them(sending: Sending) -> None:
+    await sending.readers(ADA, BEN, CLEO)
+    await sending.begin()
+    batch = await sending.claimed()
+    readers = {reader.address: reader for reader in await sending.intend(batch)}
+    readers[BEN].attempts = 3
+    readers[CLEO].first_at = sending.clock.at - GIVE_UP_AFTER
+    later = outcome_of(451, b"4.3.0 later")
+    record = Record(sending.db, sending.clock, batch, Room(3))
+    for reader in readers.values():
+        record.add(reader, later)
+    await record.write()
+    rows = {address: await sending.row(address) for address in (ADA, BEN, CLEO)}
+    assert {address: row.state for address, row in rows.items()} == {ADA: "deferred", BEN: "deferred", CLEO: "failed"}
+    pauses = [(rows[address].retry_at or START) - sending.clock.at for address in (ADA, BEN)]
+    assert pauses == [retry_pause(1, later), retry_pause(3, later)]
+    assert pauses[0] < pauses[1]
+
+
+# Stopping.
+
+
+@pytest.mark.parametrize("why", ["stopped", "paused", "taken over"])
+async def test_a_run_that_may_begin_nothing_more_waits_for_its_answers_without_asking_again_and_again(
+    sending: Sending, why: str
+) -> None:
+    await sending.readers(ADA)
+    await sending.begin()
+    batch = await sending.claimed()
+    run = sending.run(batch, flush_every=60)
+    held = sending.relay.hold(Stage.BODY)
+    async with running(run.run(), held):
+        if why == "paused":
+            await sending.set_campaign("paused")
+        elif why == "taken over":
+            await sending.db.execute("update batch set epoch = epoch + 1")
+        run.stop()
+        versions = {await sending.db.fetchval("select xmin::text || ctid::text from batch") for _ in range(300)}
+        assert len(versions) <= 3
+        if why == "taken over":
+            await sending.db.execute("update batch set epoch = epoch - 1")
+    assert sending.relay.took() == {ADA: 1}
+
+
+async def test_no_body_is_begun_after_the_run_was_stopped(sending: Sending) -> None:
+    addresses = await sending.many_readers(3)
+    await sending.begin()
+    run = sending.run(await sending.claimed(), sending.lanes(connections=1))
+    held = sending.relay.hold(Stage.DATA, to=addresses[1], times=1)
+    async with running(run.run(), held):
+        run.stop()
+        held.release()
+    assert sending.relay.begun == addresses[:1]
+    await sending.work()
+    await once_each(sending, *addresses)
+
+
+@dataclass(frozen=True)
+class SlowLetter(PlainLetter):
+    """One mail of it takes so long that what was known of the others is old."""
+
+    sending: Sending
+    address: str
+
+    def compose(self, reader: Reader, now: datetime) -> Mail:
+        if reader.address == self.address:
+            self.sending.clock.at += timedelta(seconds=FRESH_FOR)
+        return super().compose(reader, now)
+
+
+async def test_who_left_is_not_mailed_either_when_making_the_next_mail_took_long(sending: Sending) -> None:
+    addresses = await sending.many_readers(MADE_TOGETHER + 3)
+    await sending.begin()
+    leaves, slow = addresses[MADE_TOGETHER - 1 : MADE_TOGETHER + 1]
+    letter = SlowLetter(sending, slow)
+    held = sending.relay.hold(Stage.DATA, to=leaves, times=1)
+    run = sending.run(await sending.claimed(), sending.lanes(connections=1), letter=letter)
+    async with running(run.run(), held):
+        await sending.unsubscribe(leaves)
+    await sending.work()
+    assert sending.relay.took() == Counter(address for address in addresses if address != leaves)
+
+
+async def test_a_run_that_dies_gives_its_places_back(sending: Sending) -> None:
+    """Its worker goes on with other batches."""
+    await sending.readers(ADA, BEN)
+    await sending.begin()
+    room = Room(20)
+    run = sending.run(await sending.claimed(), size=10, room=room, flush_every=60)
+    held = sending.relay.hold(Stage.BODY, to=BEN)
+    work = asyncio.ensure_future(run.run())
+    await held.reached()
+    await sending.relay.has_taken(1)
+    await kill(work)
+    async with asyncio.timeout(10):
+        await room.take(20)
 
 
 # Killed workers.
@@ -731,6 +841,15 @@ async def test_no_body_is_begun_when_the_database_cannot_be_asked_who_still_want
     row = await sending.row(ADA)
     assert (row.state, row.attempts) == ("accepted", 1)
     await once_each(sending, ADA)
+
+
+@pytest.mark.parametrize("name", ["delivery.take_fresh", "delivery.take_again"])
+async def test_readers_are_read_by_position_which_takes_half_as_long(database_url: str, name: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    prepared = await connection.prepare(REGISTRY[name][0].text)
+    columns = [column.name for column in prepared.get_attributes()]
+    await connection.close()
+    assert columns == [field.name for field in fields(Reader)]
 
 
 @pytest.mark.parametrize("name", ["delivery.claim_batch", "delivery.claim_mails"])

@@ -97,6 +97,20 @@ async def test_a_relay_that_ends_each_session_before_it_takes_a_mail_is_taken_ov
     await everybody_once(sending, other)
 
 
+async def test_a_relay_is_booked_for_what_goes_by_it_and_not_for_what_goes_by_a_domains_own(
+    sending: Sending, other: ScriptedRelay
+) -> None:
+    await sending.readers("ada@example.org", "ben@example.org", *NET)
+    await sending.begin()
+    limited = replace(sending.relay.target(), rate=100.0)
+    relays = [limited, replace(other.target(), domains=frozenset({"example.net"}))]
+    limits = Throttle(sending.db, sending.clock, limits_of(relays, {}), monotonic=sending.monotonic)
+    await sending.work(sending.lanes(*relays), limits=limits)
+    assert (len(sending.relay.taken), len(other.taken)) == (2, 3)
+    free_at = await sending.db.fetchval("select free_at from pace where name = $1", f"relay:{limited.name}")
+    assert free_at - sending.clock.at == timedelta(seconds=0.02)
+
+
 async def test_a_mail_that_a_relay_chokes_on_holds_up_nobody_else(sending: Sending) -> None:
     first, *others = await sending.many_readers(10)
     await sending.begin()

@@ -262,6 +262,15 @@ async def test_an_answer_to_the_last_dot_that_is_neither_yes_nor_no_leaves_the_m
     assert (outcome.state, session.usable) == (DeliveryState.UNCERTAIN, False)
 
 
+async def test_a_body_for_nobody_is_empty_and_the_session_goes_on(relay: ScriptedRelay, session: Session) -> None:
+    relay.asks_for_any_body = True
+    relay.on(Stage.RCPT, Say("550 5.1.1 no such user"), times=1)
+    assert (await session.send(MAIL)).status == "5.1.1"
+    assert await session.send(OTHER) == Outcome(DeliveryState.ACCEPTED, 250, "2.0.0", "2.0.0 taken")
+    assert set(relay.for_nobody) <= {b""}
+    assert (len(relay.for_nobody), relay.sessions) == ("PIPELINING" in relay.extensions, 1)
+
+
 async def test_a_relay_that_cannot_forget_an_envelope_is_left(relay: ScriptedRelay, session: Session) -> None:
     relay.on(Stage.RCPT, Say("550 5.1.1 no such user"))
     relay.on(Stage.RSET, HangUp())

@@ -100,8 +100,8 @@ class Walk:
         await store.record_outcomes(
             self.sending.db,
             self.batch,
-            subscriber_ids=",".join(map(str, readers)),
-            numbers=",".join(str(number + 1) for number in range(len(said))),
+            subscriber_ids=readers,
+            numbers=range(1, len(said) + 1),
             states=["deferred" if state == "paced" else state for state in said],
             retries=[later if state in ("deferred", "paced", "uncertain") else None for state in said],
             paced=[state == "paced" for state in said],

@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from newsletter.app import House
 from newsletter.cli.campaigns import _print_status
-from newsletter.delivery.rules import POLICY_RUN, STORM
+from newsletter.delivery.rules import POLICY_RUN, STORM, outcome_of
+from newsletter.delivery.watch import Watch
 from tests.integration.delivery.sending import Sending
 from tests.relay import Say, Stage, eventually
 
@@ -108,6 +109,33 @@ async def test_unknown_addresses_here_and_there_are_no_storm(sending: Sending) -
     with capture_logs() as logged:
         await sending.work()
     assert not [event for event in logged if event["event"] == "storm_of_unknown_addresses"]
+
+
+async def test_a_mail_that_was_taken_in_between_ends_a_row_of_unknown_addresses(sending: Sending) -> None:
+    addresses = await sending.many_readers(STORM + 1)
+    await sending.begin()
+    for number, address in enumerate(addresses):
+        if number != STORM // 2:
+            sending.relay.on(Stage.RCPT, Say(UNKNOWN), to=address)
+    with capture_logs() as logged:
+        await sending.work(sending.lanes(connections=1))
+    assert await sending.totals() == {"failed": STORM, "accepted": 1}
+    assert not [event for event in logged if event["event"] == "storm_of_unknown_addresses"]
+
+
+async def test_who_asks_us_to_go_slower_gets_half_of_what_it_took(sending: Sending) -> None:
+    watch = Watch(sending.monotonic)
+    for _ in range(200):
+        watch.see(outcome_of(250, b"2.0.0 Ok"), domain="example.org", relay="one")
+        watch.see(outcome_of(250, b"2.0.0 Ok"), domain="example.net", relay="other")
+    sending.clock.move(seconds=10)
+    watch.see(outcome_of(421, b"4.3.2 slow down"), domain="example.org", relay="one")
+    watch.see(outcome_of(451, b"4.7.1 slow down"), domain="example.net", relay="other")
+    sending.clock.move(seconds=10)
+    limits = sending.throttle()
+    await watch.act(sending.db, limits, sending.campaign_id)
+    assert (limits.rate("relay:one"), limits.rate("domain:example.net")) == (10, 10)
+    assert (limits.rate("relay:other"), limits.rate("domain:example.org")) == (None, None)
 
 
 # What an operator sees of it and does about it.
