@@ -428,14 +428,14 @@ async def test_who_left_is_not_mailed_either_when_making_the_next_mail_took_long
 
 async def test_a_run_that_dies_gives_its_places_back(sending: Sending) -> None:
     """Its worker goes on with other batches."""
-    await sending.readers(ADA, BEN)
+    _, second = await sending.many_readers(2)
     await sending.begin()
     room = Room(20)
-    run = sending.run(await sending.claimed(), size=10, room=room, flush_every=60)
-    held = sending.relay.hold(Stage.BODY, to=BEN)
+    run = sending.run(await sending.claimed(), sending.lanes(connections=1), size=10, room=room, flush_every=60)
+    held = sending.relay.hold(Stage.BODY, to=second)
     work = asyncio.ensure_future(run.run())
     await held.reached()
-    await sending.relay.has_taken(1)
+    assert len(sending.relay.taken) == 1
     await kill(work)
     async with asyncio.timeout(10):
         await room.take(20)
