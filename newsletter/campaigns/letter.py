@@ -74,7 +74,7 @@ class Letter:
             f"Message-ID: <{self._code(reader.subscriber_id)}.{self._mark}>\r\nList-Unsubscribe: <{url}>\r\n",
         )
         if content.has_own_subjects:
-            own = own.and_(written(TextHeader("Subject", content.subject_line(values))))
+            own = own.followed_by(written(TextHeader("Subject", content.subject_line(values))))
         message = self._compiled.get(language) or self._compile(language)
         composed = message.fill(own, values, digest=self.hashed)
         sender = self.mailing_list.sender

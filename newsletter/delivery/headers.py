@@ -116,7 +116,7 @@ class Written(NamedTuple):
     names: tuple[str, ...]
     lines: str
 
-    def and_(self, other: Written) -> Written:
+    def followed_by(self, other: Written) -> Written:
         return Written(self.names + other.names, self.lines + other.lines)
 
 

@@ -90,11 +90,7 @@ class Record:
                 if outcome.state is DeliveryState.ACCEPTED:  # The others may depend on their reader.
                     numbers[id(outcome)] = number
             each.append(number)
-        await store.record_outcomes(
-            self._db,
-            self._batch,
-            subscriber_ids=[reader.subscriber_id for reader, _ in known],
-            numbers=each,
+        outcomes = store.Outcomes(
             states=[outcome.state.value for outcome, _ in settled],
             retries=[retry_at for _, retry_at in settled],
             paced=[outcome.paced_until is not None for outcome, _ in settled],
@@ -102,6 +98,8 @@ class Record:
             statuses=[outcome.status for outcome, _ in settled],
             replies=[outcome.reply for outcome, _ in settled],
         )
+        readers = [reader.subscriber_id for reader, _ in known]
+        await store.record_outcomes(self._db, self._batch, outcomes, subscriber_ids=readers, numbers=each)
         due = [retry_at for _, retry_at in settled if retry_at]
         self.due_at = min([*due, self.due_at] if self.due_at else due, default=None)
 

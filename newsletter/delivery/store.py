@@ -69,6 +69,18 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What attempts came to, each once: lists of the same length, in the columns of `delivery`."""
+
+    states: Sequence[str]
+    retries: Sequence[datetime | None]
+    paced: Sequence[bool]
+    codes: Sequence[int | None]
+    statuses: Sequence[str | None]
+    replies: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Total:
     state: str
     count: int
@@ -205,47 +217,17 @@ async def still_wanted(db: Connection, *, subscriber_ids: Sequence[UUID], list_i
 
 
 async def record_outcomes(
-    db: Connection,
-    batch: Batch,
-    *,
-    subscriber_ids: Sequence[UUID],
-    numbers: Sequence[int],
-    states: Sequence[str],
-    retries: Sequence[datetime | None],
-    paced: Sequence[bool],
-    codes: Sequence[int | None],
-    statuses: Sequence[str | None],
-    replies: Sequence[str],
+    db: Connection, batch: Batch, outcomes: Outcomes, *, subscriber_ids: Sequence[UUID], numbers: Sequence[int]
 ) -> None:
-    """Each reader with the number of an outcome, which counts from 1 through `states` and the five beside it: most readers
-    have the same. As texts, since asyncpg looks at each element of an array several times."""
-    await record_numbered_outcomes(
-        db,
-        batch,
-        subscriber_ids=",".join(map(str, subscriber_ids)),
-        numbers=",".join(map(str, numbers)),
-        states=states,
-        retries=retries,
-        paced=paced,
-        codes=codes,
-        statuses=statuses,
-        replies=replies,
-    )
+    """Each reader with the number of an outcome, which counts from 1 through `outcomes`: most readers have the same. As texts,
+    since asyncpg looks at each element of an array several times."""
+    ids = ",".join(map(str, subscriber_ids))
+    await record_numbered_outcomes(db, batch, outcomes, subscriber_ids=ids, numbers=",".join(map(str, numbers)))
 
 
 @_sql.statement
 async def record_numbered_outcomes(
-    db: Connection,
-    batch: Batch,
-    *,
-    subscriber_ids: str,
-    numbers: str,
-    states: Sequence[str],
-    retries: Sequence[datetime | None],
-    paced: Sequence[bool],
-    codes: Sequence[int | None],
-    statuses: Sequence[str | None],
-    replies: Sequence[str],
+    db: Connection, batch: Batch, outcomes: Outcomes, *, subscriber_ids: str, numbers: str
 ) -> None: ...
 
 

@@ -97,11 +97,7 @@ class Walk:
     async def record(self, readers: list[UUID], seed: int) -> None:
         said = [STATES[(seed + number) % len(STATES)] for number in range(len(readers))]
         later = self.sending.clock.now() + timedelta(minutes=seed % 3)
-        await store.record_outcomes(
-            self.sending.db,
-            self.batch,
-            subscriber_ids=readers,
-            numbers=range(1, len(said) + 1),
+        outcomes = store.Outcomes(
             states=["deferred" if state == "paced" else state for state in said],
             retries=[later if state in ("deferred", "paced", "uncertain") else None for state in said],
             paced=[state == "paced" for state in said],
@@ -109,6 +105,8 @@ class Walk:
             statuses=[None] * len(said),
             replies=[""] * len(said),
         )
+        numbers = range(1, len(said) + 1)
+        await store.record_outcomes(self.sending.db, self.batch, outcomes, subscriber_ids=readers, numbers=numbers)
 
     async def interrupt(self, *, resend: bool) -> None:
         """The worker is killed, another takes over; the dead one's outcomes come too late."""
