@@ -91,7 +91,7 @@ class Lane:
 
     def next(self) -> Freight | None:
         """For the sessions; those that there is no room for any more get nothing."""
-        if len(self._runners) > self._room:
+        if self._open > self._room:  # Not those that still try: a relay that refuses them keeps the others.
             return None
         while self._waiting:
             parcel = self._waiting.popleft()
@@ -159,7 +159,7 @@ class Lane:
 
     async def _use(self, session: Session) -> None:
         """Until the session ends, there is no more work, or no more room."""
-        while session.usable and len(self._runners) <= self._room and await self._has_work() and session.usable:
+        while session.usable and self._open <= self._room and await self._has_work() and session.usable:
             try:
                 await session.deliver(self)
             except RelayUnreachable as why:
