@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import re
 import ssl
 from collections import Counter
@@ -69,11 +70,17 @@ class HangUp:
     taking: bool = False
 
 
+MUTTERED_EVERY = 0.05
+"""Seconds."""
+
+
 @dataclass(frozen=True)
 class Silence:
-    """Say nothing until the client goes; `taking`: keep the mail that has just come."""
+    """Say nothing until the client goes; `taking`: keep the mail that has just come; `muttering`: lines of an answer that never
+    ends, one after the other."""
 
     taking: bool = False
+    muttering: bool = False
 
 
 class Hold:
@@ -450,14 +457,24 @@ class _Dialog:
                 if body is not None and reply[:1] in ("2", b"2"):
                     self._take(body)
                 await self._say(reply)
-            case HangUp(taking) | Silence(taking):
-                if taking and body is not None:
+            case HangUp() | Silence():
+                if act.taking and body is not None:
                     self._take(body)
                 if isinstance(act, Silence):
+                    if act.muttering:
+                        await self._mutter()
                     while await self._reader.read(65536):
                         pass
                 raise _Over
         return act
+
+    async def _mutter(self) -> None:
+        """Often enough that no wait for the next octet is a long one."""
+        with contextlib.suppress(ConnectionError):
+            while not self._writer.is_closing():
+                self._writer.write(b"250-wait\r\n")
+                await self._writer.drain()
+                await asyncio.sleep(MUTTERED_EVERY)
 
     async def _say(self, reply: str | bytes) -> None:
         """An answer; all lines but the last get their dash."""

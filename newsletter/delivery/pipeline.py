@@ -86,7 +86,6 @@ class Pipeline(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         lines = (self._buffer + data).split(b"\n")
         self._buffer = lines.pop()
-        self._heard_at = self._loop.time()
         for line in lines:
             if self._is_lost:
                 return None
@@ -119,6 +118,7 @@ class Pipeline(asyncio.Protocol):
         self._end("closed by the relay" if exc is None else type(exc).__name__)
 
     def _tell(self, reply: Reply) -> None:
+        self._heard_at = self._loop.time()  # A part of a reply is none: a relay could take for ever over it, octet by octet.
         if self._listener is not None:
             self._listener.heard(reply)
         else:

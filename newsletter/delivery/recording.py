@@ -94,6 +94,7 @@ class Record:
             states=[outcome.state.value for outcome, _ in settled],
             retries=[retry_at for _, retry_at in settled],
             paced=[outcome.paced_until is not None for outcome, _ in settled],
+            turns=[outcome.has_turn for outcome, _ in settled],
             codes=[outcome.code for outcome, _ in settled],
             statuses=[outcome.status for outcome, _ in settled],
             replies=[outcome.reply for outcome, _ in settled],

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import NamedTuple
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from newsletter.core.errors import RelayUnreachable
 from newsletter.delivery import throttle
 from newsletter.delivery.lanes import Lane, Lanes
 from newsletter.delivery.room import Room
-from newsletter.delivery.rules import CHUNK_OF_RATE, PACED_WITHIN
+from newsletter.delivery.rules import CHUNK_OF_RATE, PACED_WITHIN, TURNS_AHEAD
 from newsletter.delivery.store import Batch, Reader
 from newsletter.delivery.throttle import Throttle
 
@@ -35,10 +36,11 @@ class Places:
 
 
 class Aside(NamedTuple):
-    """Not now: when, and why."""
+    """Not now: when, and why. `has_turn`: that moment is its own, it need not ask again."""
 
     until: datetime
     why: str
+    has_turn: bool = False
 
 
 class Routing:
@@ -93,10 +95,8 @@ class Routing:
             lane = lanes[reader.domain]
             if lane is None:
                 ways.append(self._without_relay(reader.domain))
-            elif moment := later.get(reader.subscriber_id):
-                ways.append(Aside(throttle.in_bunches(moment), "Its domain takes no more for now."))
             else:
-                ways.append(lane)
+                ways.append(later.get(reader.subscriber_id, lane))
         return ways
 
     def _lane_for(self, domain: str, booked: Lane) -> Lane | None:
@@ -123,27 +123,41 @@ class Routing:
         rest = max(self._lanes.rest_for(domain=domain), LEFT_TO_OTHERS)
         return Aside(self._clock.now() + rest, "The relay for its domain cannot be reached.")
 
-    async def _later(self, readers: Sequence[Reader], lanes: Mapping[str, Lane | None], booked: Lane) -> dict[UUID, datetime]:
-        """Who has to wait, and until when: each with its place in the queue of its domain, and of its domain's relay."""
+    async def _later(self, readers: Sequence[Reader], lanes: Mapping[str, Lane | None], booked: Lane) -> dict[UUID, Aside]:
+        """Who has to wait: each with its turn in the queue of its domain, and of its domain's relay, or for one to be given."""
         now = self._clock.now()
         limits = {domain: self._limits_of(domain, lane, booked) for domain, lane in lanes.items() if lane is not None}
         asking: dict[tuple[str, float], list[UUID]] = {}
         for reader in readers:
-            if reader.paced_until is None or now - reader.paced_until > PACED_WITHIN:
-                for limit in limits.get(reader.domain, ()):
+            those = limits.get(reader.domain, [])
+            if not self._keeps_turn(reader, [name for name, _ in those], now):
+                for limit in those:
                     asking.setdefault(limit, []).append(reader.subscriber_id)
-        moments: dict[UUID, datetime] = {}
-        for (name, rate), those in asking.items():
-            first = await self._limits.book(name, len(those), rate)
-            for who, moment in zip(those, throttle.starts(first, len(those), rate), strict=True):
-                moments[who] = max(moment, moments.get(who, moment))
+        turns: dict[UUID, datetime | None] = {}
+        for (name, rate), whose in asking.items():
+            given = await self._limits.turns(name, len(whose), rate)
+            for who, turn in zip_longest(whose, given):
+                before = turns.get(who, turn)
+                turns[who] = max(before, turn) if before and turn else None
         at_once = now + timedelta(seconds=CHUNK_OF_RATE)
-        return {who: moment for who, moment in moments.items() if moment > at_once}
+        return {who: _aside(turn, now) for who, turn in turns.items() if turn is None or turn > at_once}
+
+    def _keeps_turn(self, reader: Reader, names: Sequence[str], now: datetime) -> bool:
+        """Whether it was given one that is now. One given at a rate that was halved since is void."""
+        if reader.turn_at is None or now - reader.turn_at > PACED_WITHIN:
+            return False
+        given_at = reader.put_off_at or now
+        return all(given_at >= (self._limits.slowed_at(name) or given_at) for name in names)
 
     def _limits_of(self, domain: str, lane: Lane, booked: Lane) -> list[tuple[str, float]]:
         """Names and rates that a domain's mails have to keep to beside those that there is room for already."""
         names = [throttle.domain(domain)] + ([throttle.relay(lane.name)] if lane is not booked else [])
         return [(name, rate) for name in names if (rate := self._limits.rate(name)) is not None]
+
+
+def _aside(turn: datetime | None, now: datetime) -> Aside:
+    why = "Its domain takes no more for now."
+    return Aside(throttle.in_bunches(turn or now + TURNS_AHEAD), why, has_turn=turn is not None)
 
 
 def _nowhere() -> RelayUnreachable:

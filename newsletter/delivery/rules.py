@@ -30,6 +30,9 @@ FEWEST_READERS, MOST_READERS = 1_000, 10_000
 
 PACED_WITHIN = timedelta(seconds=5)
 """How late a mail that was put aside for a slow domain may be and still go without asking for room again."""
+TURNS_AHEAD = timedelta(minutes=5)
+"""How far ahead turns are given for what is slowed down: by then it may take thirty times as much. Where the rate is that of
+the settings all of them get one, since it cannot rise."""
 PACED_STEP = timedelta(seconds=1)
 """Mails for a slow domain become due in bunches, this far apart."""
 CHUNK_OF_RATE = 0.5
@@ -77,7 +80,9 @@ class Outcome:
     about_sender: bool = False
     """Said before a recipient was named: the relay's own word about us."""
     paced_until: datetime | None = None
-    """Not tried: put aside until then, since the domain takes no more for now."""
+    """Not tried: put aside until then."""
+    has_turn: bool = False
+    """That is its turn in the queue of its domain; otherwise it asks for one then."""
 
 
 @functools.lru_cache(maxsize=1024)

@@ -290,7 +290,8 @@ class BatchRun:
         return True
 
     def _put_aside(self, parcel: Parcel, aside: Aside) -> None:
-        self.settle(parcel, Outcome(DeliveryState.DEFERRED, reply=aside.why, paced_until=aside.until))
+        outcome = Outcome(DeliveryState.DEFERRED, reply=aside.why, paced_until=aside.until, has_turn=aside.has_turn)
+        self.settle(parcel, outcome)
 
     def ready(self, parcel: Parcel) -> bool:
         """Make the mail, if that was not done already; false when it is not to be sent (now)."""

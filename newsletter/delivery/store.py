@@ -64,8 +64,10 @@ class Reader:
     doubts: int = 0
     """How often the relay's answer to the last dot was missing."""
     domain: str = ""
-    paced_until: datetime | None = None
-    """When its domain was to take it, where it was put aside before."""
+    turn_at: datetime | None = None
+    """Its turn in the queue of its domain, where it was put aside with one."""
+    put_off_at: datetime | None = None
+    """When it was taken up last, where it was before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Outcomes:
     states: Sequence[str]
     retries: Sequence[datetime | None]
     paced: Sequence[bool]
+    turns: Sequence[bool]
     codes: Sequence[int | None]
     statuses: Sequence[str | None]
     replies: Sequence[str]
@@ -276,7 +279,9 @@ async def book(db: Connection, *, name: str, mails: int, rate: float, now: datet
 
 
 @_sql.statement
-async def slow_down(db: Connection, *, name: str, slow_rate: float, seen_before: datetime, now: datetime) -> bool: ...
+async def slow_down(
+    db: Connection, *, name: str, slow_rate: float, empties_queue: bool, seen_before: datetime, now: datetime
+) -> bool: ...
 
 
 @_sql.statement

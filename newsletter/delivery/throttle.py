@@ -17,7 +17,7 @@ from newsletter.core.database import Database
 from newsletter.core.logs import get_logger
 from newsletter.delivery import store
 from newsletter.delivery.relays import Relay
-from newsletter.delivery.rules import PACED_STEP, RECOVER_EVERY, SLOW_AGAIN_AFTER, SLOWEST, allowed_rate
+from newsletter.delivery.rules import PACED_STEP, RECOVER_EVERY, SLOW_AGAIN_AFTER, SLOWEST, TURNS_AHEAD, allowed_rate
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at what other workers have slowed down."""
@@ -79,15 +79,35 @@ class Throttle:
         slowed = self._slowed.get(name)
         return full if slowed is None else allowed_rate(full, slowed.slow_rate, slowed.slowed_at, self._clock.now())
 
+    def slowed_at(self, name: str) -> datetime | None:
+        """Since when it takes less than it might; None: it does not."""
+        slowed = self._slowed.get(name)
+        return slowed.slowed_at if slowed else None
+
     async def book(self, name: str, mails: int, rate: float) -> datetime:
         """Room for that many at that rate: when the first may go. The others follow 1 / rate apart."""
         return await store.book(self._db, name=name, mails=mails, rate=rate, now=self._clock.now())
+
+    async def turns(self, name: str, mails: int, rate: float) -> list[datetime]:
+        """When each of so many may go at that rate; fewer than asked for where it is slowed down and takes no more for long."""
+        first = await self.book(name, mails, rate)
+        if self.slowed_at(name) is None:
+            return starts(first, mails, rate)
+        ahead = self._clock.now() + TURNS_AHEAD - first
+        near = min(mails, max(0, math.ceil(ahead.total_seconds() * rate)))
+        if near < mails:
+            await self.book(name, near - mails, rate)
+        return starts(first, near, rate)
 
     async def slow_down(self, name: str, observed: float) -> None:
         """Half of what was allowed; where there was no limit, half of what was observed (mails a second)."""
         now = self._clock.now()
         slow_rate = max(SLOWEST, (self.rate(name) or max(observed, SLOWEST)) / 2)
-        if await store.slow_down(self._db, name=name, slow_rate=slow_rate, seen_before=now - SLOW_AGAIN_AFTER, now=now):
+        turns_are_void = name.startswith(_DOMAIN)
+        seen_before = now - SLOW_AGAIN_AFTER
+        if await store.slow_down(
+            self._db, name=name, slow_rate=slow_rate, empties_queue=turns_are_void, seen_before=seen_before, now=now
+        ):
             log.warning("slowed_down", name=name, mails_per_second=round(slow_rate, 2))
         self._looked_at = float("-inf")
         await self.look()

@@ -150,7 +150,7 @@ with counting as materialized (
             and (x.until is null or x.until > :now)))
   for update of d
 ), changed as (
-  update delivery d set state = 'skipped', retry_at = null, paced = false, attempted_at = :now
+  update delivery d set state = 'skipped', retry_at = null, paced = false, has_turn = false, attempted_at = :now
   from due where d.subscriber_id = due.subscriber_id and d.campaign_id = :campaign_id and d.week = :week
   returning due.state
 ), sums as (
@@ -171,7 +171,7 @@ with held as materialized (
     and c.state = 'sending'
   for no key update of b
 ), due as materialized (
-  select subscriber_id, state, retry_at, paced from delivery d
+  select subscriber_id, state, retry_at, has_turn, attempted_at from delivery d
   where campaign_id = :campaign_id and week = :week and subscriber_id between :id_from and :id_to and retry_at <= :now
     and exists (select from held)
     and exists (
@@ -185,10 +185,10 @@ with held as materialized (
 ), written as (
   update delivery d
   set state = 'attempting', epoch = :epoch, attempts = d.attempts + 1, attempted_at = :now, retry_at = null, paced = false,
-      first_at = case when d.attempts = 0 then :now else d.first_at end
+      has_turn = false, first_at = case when d.attempts = 0 then :now else d.first_at end
   from due where d.subscriber_id = due.subscriber_id and d.campaign_id = :campaign_id and d.week = :week
   returning d.subscriber_id, d.attempts, d.first_at, d.doubts, due.state,
-            case when due.paced then due.retry_at end as paced_until
+            case when due.has_turn then due.retry_at end as turn_at, due.attempted_at as put_off_at
 ), counted as (
   update batch b
   set attempting = b.attempting + s.deferred + s.uncertain, deferred = b.deferred - s.deferred,
@@ -198,7 +198,7 @@ with held as materialized (
   where b.campaign_id = held.campaign_id and b.batch_no = held.batch_no
 )
 select p.subscriber_id, p.address, p.name, s.language, s.confirmed_at, w.attempts::integer as attempts, w.first_at,
-       w.doubts::integer as doubts, p.domain, w.paced_until
+       w.doubts::integer as doubts, p.domain, w.turn_at, w.put_off_at
 from written w
 join subscriber p on p.subscriber_id = w.subscriber_id
 join subscription s on s.subscriber_id = w.subscriber_id and s.list_id = :list_id
@@ -237,7 +237,7 @@ with held as materialized (
   from held where b.campaign_id = held.campaign_id and b.batch_no = held.batch_no
 )
 select subscriber_id, address, name, language, confirmed_at, 1 as attempts, :now::timestamptz as first_at, 0 as doubts, domain,
-       null::timestamptz as paced_until
+       null::timestamptz as turn_at, null::timestamptz as put_off_at
 from audience order by subscriber_id;
 
 -- name: keep_sending
@@ -261,12 +261,13 @@ with counting as materialized (
 ), changed as (
   update delivery d
   set state = o.state, was_uncertain = d.was_uncertain or o.state = 'uncertain', retry_at = o.retry_at, reply_code = o.code,
-      reply_status = o.status, reply = o.reply, paced = o.paced,
+      reply_status = o.status, reply = o.reply, paced = o.paced, has_turn = o.has_turn,
       attempts = case when o.paced then d.attempts - 1 else d.attempts end,
       doubts = case when o.state = 'uncertain' then d.doubts + 1 else d.doubts end
   from unnest(string_to_array(:subscriber_ids, ',')::uuid[], string_to_array(:numbers, ',')::integer[]) as r(subscriber_id, number)
-  join unnest(:states::text[], :retries::timestamptz[], :paced::boolean[], :codes::smallint[], :statuses::text[],
-              :replies::text[]) with ordinality as o(state, retry_at, paced, code, status, reply, number) using (number)
+  join unnest(:states::text[], :retries::timestamptz[], :paced::boolean[], :turns::boolean[], :codes::smallint[],
+              :statuses::text[], :replies::text[])
+       with ordinality as o(state, retry_at, paced, has_turn, code, status, reply, number) using (number)
   where d.subscriber_id = r.subscriber_id and d.campaign_id = :campaign_id and d.week = :week
     and d.state = 'attempting' and d.epoch = :epoch and exists (select from counting)
   returning d.state
@@ -366,9 +367,11 @@ on conflict (name) do update
 returning free_at - make_interval(secs => :mails::integer / :rate::float8);
 
 -- name: slow_down
--- To half of what was allowed, as far as nobody else has just seen to that.
+-- To half of what was allowed, as far as nobody else has just seen to that. The queue is emptied where the turns that were given
+-- at the former rate are void.
 insert into pace as p (name, free_at, slow_rate, slowed_at) values (:name, :now, :slow_rate, :now)
-on conflict (name) do update set slow_rate = :slow_rate, slowed_at = :now
+on conflict (name) do update
+  set slow_rate = :slow_rate, slowed_at = :now, free_at = case when :empties_queue then :now else p.free_at end
 where p.slowed_at is null or p.slowed_at < :seen_before
 returning true;
 

@@ -227,6 +227,26 @@ async def test_the_rate_of_a_domains_relay_is_kept_too(sending: Sending, other: 
     await everybody_once(sending, sending.relay, other)
 
 
+async def test_who_was_put_aside_since_a_relay_was_away_keeps_to_its_rate_once_it_is_back(
+    sending: Sending, other: ScriptedRelay
+) -> None:
+    relays = (sending.relay.target(), replace(bound(other), rate=1.0))
+    limits = Throttle(sending.db, sending.clock, limits_of(relays, {}), monotonic=sending.monotonic)
+    lanes = sending.lanes(*relays)
+    await other.close()
+    for some in (NET[:1], NET[1:]):  # With the first it is noticed, the others need not try.
+        await sending.readers(*some)
+        await sending.begin()
+        await sending.work(lanes, limits=limits)
+    assert await sending.db.fetchval("select count(*) from delivery where paced and not has_turn") == len(NET) + 1
+    await other.open()
+    sending.clock.at += lanes.rest_for(domain="example.net")
+    for second in range(3):
+        await sending.work(lanes, limits=limits)
+        assert len(other.taken) == second + 1
+        sending.clock.move(seconds=1)
+
+
 # Connections.
 
 

@@ -15,7 +15,7 @@ from newsletter.campaigns.content import Draft, Format
 from newsletter.campaigns.service import NewCampaign
 from newsletter.core.database import Database
 from newsletter.core.keys import open_keyring
-from newsletter.delivery.rules import CHUNK_OF_RATE, PACED_WITHIN, SLOWEST
+from newsletter.delivery.rules import CHUNK_OF_RATE, PACED_WITHIN, SLOWEST, TURNS_AHEAD
 from newsletter.delivery.throttle import Throttle
 from newsletter.jobs.sending import CampaignSending
 from newsletter.settings import Settings
@@ -209,6 +209,53 @@ async def test_a_domain_that_complains_is_slowed_down_and_the_others_are_not(sen
     await sending.work()
     assert sending.relay.took() == Counter([limited[0], *others])
     assert [due for due, *_ in await paced(sending)] == seconds(5, 10)
+
+
+async def test_turns_at_a_domain_that_is_slowed_down_are_given_for_minutes_and_not_for_hours(sending: Sending) -> None:
+    """It may take thirty times as much by then; where the settings say the rate all get their turn, since it cannot rise."""
+    everybody = at(SLOW, 200)
+    await sending.readers(*everybody)
+    await sending.begin()
+    slowed, limited = sending.throttle(), Throttle(sending.db, sending.clock, {f"domain:{SLOW}": SLOWEST})
+    await slowed.slow_down(f"domain:{SLOW}", 0)
+    await sending.work(limits=slowed)
+    turns = int(TURNS_AHEAD.total_seconds() * SLOWEST)
+    later = [due for due, *_ in await paced(sending)]
+    assert later == [*seconds(*range(5, 5 * turns, 5)), *[TURNS_AHEAD] * (200 - turns)]
+    assert await sending.db.fetchval("select count(*) from delivery where has_turn") == turns - 1
+    assert await free_at(sending) == START + TURNS_AHEAD
+    await sending.db.execute("truncate delivery, pace")
+    await sending.db.execute("update batch set state = 'done'")
+    await sending.begin()
+    await sending.work(limits=limited)
+    assert await sending.db.fetchval("select max(retry_at) from delivery where has_turn") == START + timedelta(seconds=5 * 199)
+
+
+async def test_a_domain_that_recovers_gets_its_mails_at_the_rate_that_it_takes_then(sending: Sending) -> None:
+    everybody = at(SLOW, 200)
+    await sending.readers(*everybody)
+    await sending.begin()
+    limits, lanes = sending.throttle(), sending.lanes()
+    await limits.slow_down(f"domain:{SLOW}", 0)
+    while await sending.state() != "sent" and sending.clock.now() < START + timedelta(minutes=8):
+        await sending.work(lanes, limits=limits)
+        sending.clock.move(seconds=9)
+    assert sending.relay.took() == Counter(everybody), "at the rate that it had first this takes 16 minutes"
+
+
+async def test_a_turn_that_was_given_at_a_higher_rate_is_void(sending: Sending) -> None:
+    limited = at(SLOW, 20)
+    await sending.readers(*limited)
+    await sending.begin()
+    limits = sending.throttle(slow_example=2.0)
+    await sending.work(limits=limits)
+    sending.clock.move(seconds=1)
+    await limits.slow_down(f"domain:{SLOW}", 0)
+    for second in range(1, 21):
+        await sending.work(limits=limits)
+        assert len(sending.relay.taken) <= 2 + second
+        sending.clock.move(seconds=1)
+    assert sending.relay.took() == Counter(limited)
 
 
 @pytest.mark.parametrize(

@@ -320,7 +320,7 @@ async def test_a_relay_that_gives_no_session_cannot_be_reached(
 
 
 @pytest.mark.parametrize("stage", BEFORE_THE_BODY)
-@pytest.mark.parametrize("act", [HangUp(), Silence()])
+@pytest.mark.parametrize("act", [HangUp(), Silence(), Silence(muttering=True)])
 async def test_a_connection_lost_before_the_body_defers(relay: ScriptedRelay, stage: Stage, act: HangUp | Silence) -> None:
     relay.on(stage, act)
     session = await Session.open(relay.target(), timeout=IMPATIENT if isinstance(act, Silence) else 10)
@@ -345,7 +345,7 @@ async def test_a_connection_lost_between_the_go_ahead_and_the_body_defers(relay:
 
 
 @pytest.mark.parametrize("stage", [Stage.MIDWAY, Stage.BODY])
-@pytest.mark.parametrize("act", [HangUp(), HangUp(taking=True), Silence(), Silence(taking=True)])
+@pytest.mark.parametrize("act", [HangUp(), HangUp(taking=True), Silence(), Silence(taking=True), Silence(muttering=True)])
 async def test_a_connection_lost_once_the_body_has_begun_leaves_the_mail_uncertain(
     relay: ScriptedRelay, stage: Stage, act: HangUp | Silence
 ) -> None:

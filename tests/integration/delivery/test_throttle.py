@@ -163,11 +163,12 @@ async def test_another_worker_learns_of_it_within_a_second(sending: Sending) -> 
     assert await rate_for(two) == 5.0
 
 
-async def test_what_was_booked_stands_when_it_is_slowed_down(sending: Sending) -> None:
+async def test_slowed_down_a_relay_keeps_what_was_booked_and_a_domain_begins_anew(sending: Sending) -> None:
     limits = sending.throttle()
-    await limits.book(NAME, 10, 10.0)
-    await limits.slow_down(NAME, 10.0)
-    assert await limits.book(NAME, 1, 5.0) == after(1)
+    for name, free_again in (("relay:a.example:25", after(1)), (NAME, START)):
+        await limits.book(name, 10, 10.0)
+        await limits.slow_down(name, 10.0)
+        assert await limits.book(name, 1, 5.0) == free_again
 
 
 def test_names_say_what_they_are_of() -> None:

@@ -25,7 +25,8 @@ from tests.conftest import START, ManualClock
 from tests.integration.delivery.sending import Sending
 from tests.relay import ScriptedRelay, eventually
 
-STATES = ("accepted", "deferred", "failed", "uncertain", "skipped", "paced")
+STATES = ("accepted", "deferred", "failed", "uncertain", "skipped", "paced", "in turn")
+ASIDE = ("paced", "in turn")
 WHEN_GONE = {"attempting": "uncertain", "deferred": "skipped"}
 """What a mail counts as when its row is gone: nobody is going to try again."""
 WEEK = date(2026, 11, 16)
@@ -98,9 +99,10 @@ class Walk:
         said = [STATES[(seed + number) % len(STATES)] for number in range(len(readers))]
         later = self.sending.clock.now() + timedelta(minutes=seed % 3)
         outcomes = store.Outcomes(
-            states=["deferred" if state == "paced" else state for state in said],
-            retries=[later if state in ("deferred", "paced", "uncertain") else None for state in said],
-            paced=[state == "paced" for state in said],
+            states=["deferred" if state in ASIDE else state for state in said],
+            retries=[later if state in ("deferred", "uncertain", *ASIDE) else None for state in said],
+            paced=[state in ASIDE for state in said],
+            turns=[state == "in turn" for state in said],
             codes=[None] * len(said),
             statuses=[None] * len(said),
             replies=[""] * len(said),
