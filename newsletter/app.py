@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from newsletter.campaigns.service import Campaigns
 from newsletter.consent import promises as consent_promises
+from newsletter.consent.rules import Keeps
 from newsletter.consent.service import Ledger
 from newsletter.core.clock import Clock, DatabaseClock
 from newsletter.core.database import Database
@@ -85,7 +86,11 @@ class House:
 
     @cached_property
     def ledger(self) -> Ledger:
-        return Ledger(origin_for=timedelta(days=self.settings.origin_days))
+        return Ledger(
+            origin_for=timedelta(days=self.settings.origin_days),
+            keeps=Keeps(self.settings.evidence),
+            evidence_for=timedelta(days=self.settings.evidence_days),
+        )
 
     @cached_property
     def joining(self) -> Joining:
@@ -117,10 +122,12 @@ class House:
             self.clock,
             [
                 *subscribing_promises.promises(
-                    confirm_hours=self.settings.confirm_hours, erase_left_days=self.settings.erase_left_days
+                    confirm_hours=self.settings.confirm_hours,
+                    erase_left_days=self.settings.erase_left_days,
+                    ledger=self.ledger,
                 ),
                 *delivery_promises.promises(delivery_days=self.settings.delivery_days),
-                *consent_promises.promises(origin_days=self.settings.origin_days),
+                *consent_promises.promises(origin_days=self.settings.origin_days, evidence_days=self.settings.evidence_days),
                 *operators_promises.promises(log_days=self.settings.log_days),
                 *privacy_promises.promises(log_days=self.settings.log_days),
             ],

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from newsletter.core.errors import SettingsError
+from newsletter.core.addresses import parse_address
+from newsletter.core.errors import InvalidInput, SettingsError
 from newsletter.core.urls import is_page
 from newsletter.delivery.relays import Relay, domain_name, relays_from_urls
 
@@ -92,6 +93,16 @@ def _rates(value: object) -> object:
     return rates
 
 
+def _mail_address(value: str) -> str:
+    try:
+        return parse_address(value).typed
+    except InvalidInput as error:
+        raise ValueError(str(error).removesuffix(".")) from None
+
+
+_IN_POLICY = ("controller", "privacy_contact", "storage_country", "backup_days")
+
+
 class Settings(BaseModel):
     """Every setting, with its bounds. Deadlines have an upper bound because the privacy policy promises one."""
 
@@ -117,6 +128,33 @@ class Settings(BaseModel):
         description="Networks of reverse proxies whose X-Forwarded-For is believed, comma-separated",
     )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
+
+    controller: str | None = Field(
+        None,
+        min_length=3,
+        max_length=300,
+        description="Who is responsible for the addresses, with postal address, as the policy says; required in production",
+    )
+    privacy_contact: Annotated[str, AfterValidator(_mail_address)] | None = Field(
+        None, description="Mail address of whoever looks after people's data; required in production"
+    )
+    storage_country: str | None = Field(
+        None, min_length=2, max_length=100, description="Country that the database is in; required in production"
+    )
+    authority: str | None = Field(
+        None, min_length=3, max_length=300, description="Authority that people may complain to, with its address"
+    )
+    backup_days: int | None = Field(
+        None, ge=0, le=366, description="Days until the oldest backup is overwritten, 0: there are none; required in production"
+    )
+    withdrawal_log: Path | None = Field(
+        None, description="File outside the database that withdrawals are appended to, so that they outlive a restored backup"
+    )
+    evidence: Literal["none", "sealed", "full"] = Field(
+        "sealed",
+        description="Proof of consent that stays after deletion: `none`, `sealed` (codes and times, no address) or `full`",
+    )
+    evidence_days: int = Field(180, ge=1, le=1095, description="Days that this proof is kept")
 
     confirm_hours: int = Field(24, ge=1, le=24, description="Hours until an unconfirmed sign-up lapses and is deleted")
     erase_left_days: int = Field(
@@ -146,10 +184,23 @@ class Settings(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _https_in_production(self) -> Settings:
-        if not self.development and not self.base_url.startswith("https://"):
-            raise ValueError("NEWSLETTER_BASE_URL: must begin with https:// (RFC 8058 asks it of the one-click link)")
+    def _whole_in_production(self) -> Settings:
+        if self.development:
+            return self
+        problems = [
+            f"{PREFIX}{name.upper()} is not set: {type(self).model_fields[name].description}."
+            for name in self.missing_in_policy
+        ]
+        if not self.base_url.startswith("https://"):
+            problems.append("NEWSLETTER_BASE_URL: must begin with https:// (RFC 8058 asks it of the one-click link).")
+        if problems:
+            raise ValueError("\n".join(problems).removesuffix("."))
         return self
+
+    @property
+    def missing_in_policy(self) -> list[str]:
+        """Settings without which a privacy policy is none (GDPR Art. 13): refused in production, a warning in development."""
+        return [name for name in _IN_POLICY if getattr(self, name) is None]
 
     @property
     def relays(self) -> list[Relay]:

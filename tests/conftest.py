@@ -35,6 +35,13 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 START = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
 SECRET = "a secret for tests, 32 characters or more"
+POLICY = {
+    "NEWSLETTER_CONTROLLER": "Harbour Society, Harbour Street 4, 20457 Hamburg",
+    "NEWSLETTER_PRIVACY_CONTACT": "privacy@letters.example",
+    "NEWSLETTER_STORAGE_COUNTRY": "Germany",
+    "NEWSLETTER_BACKUP_DAYS": "30",
+}
+"""What the privacy policy cannot do without."""
 _numbers = itertools.count(1)
 _ACCEPTANCE = Path(__file__).parent / "acceptance"
 
@@ -230,6 +237,7 @@ def settings(database_url: str, mailbox: Mailbox) -> Settings:
             "NEWSLETTER_BASE_URL": "https://news.example.org",
             "NEWSLETTER_SMTP_URL": f"smtp://127.0.0.1:{mailbox.smtp_port}?starttls=never",
         }
+        | POLICY
     )
 
 

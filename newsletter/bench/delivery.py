@@ -157,6 +157,7 @@ def _settings(url: str, sink: Sink) -> Settings:
             "NEWSLETTER_BASE_URL": "https://news.bench.example",
             "NEWSLETTER_SMTP_URL": f"smtp://{sink.host}:{sink.port}?starttls=never",
             "NEWSLETTER_LOG_LEVEL": "error",
+            "NEWSLETTER_DEVELOPMENT": "true",
         }
     )
 
@@ -196,6 +197,7 @@ async def _worker(settings: Settings) -> AsyncIterator[Process]:
         "NEWSLETTER_BASE_URL": settings.base_url,
         "NEWSLETTER_SMTP_URL": settings.smtp_url.get_secret_value(),
         "NEWSLETTER_LOG_LEVEL": settings.log_level,
+        "NEWSLETTER_DEVELOPMENT": "true",
     }
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NEWSLETTER_")}
     process = await asyncio.create_subprocess_exec(

@@ -16,6 +16,8 @@ class Reason(StrEnum):
     BOUNCED = "bounced"
     REFUSED = "refused"
     OBJECTED = "objected"
+    RESTRICTED = "restricted"
+    """A pause that the person asked for; ends when it says, or with the person."""
 
 
 class Event(StrEnum):
@@ -24,9 +26,29 @@ class Event(StrEnum):
     ASKED = "asked"
     CONFIRMED = "confirmed"
     REFUSED = "refused"
+    PREFERENCES = "preferences"
     UNSUBSCRIBED = "unsubscribed"
     RESUBSCRIBED = "resubscribed"
+    RESTRICTED = "restricted"
+    RESUMED = "resumed"
+    OBJECTED = "objected"
+    CORRECTED = "corrected"
+    MOVED = "moved"
 
+
+class Keeps(StrEnum):
+    """What remains as proof of consent after somebody was erased."""
+
+    NONE = "none"
+    SEALED = "sealed"
+    """Keyed id, lists, hashes of wordings and mails, form, times: no address, and nothing that it came from."""
+    FULL = "full"
+    """With the address, and with network and browser as far as they are still there."""
+
+
+EVIDENCE_FOR = timedelta(days=180)
+EVIDENCE_AT_MOST = timedelta(days=3 * 365)
+"""After which proof of consent goes, whatever the settings say and whoever disputes."""
 
 LEFT_FOR = timedelta(days=3 * 365)
 REFUSED_FOR = timedelta(days=30)
@@ -37,6 +59,7 @@ KEPT_FOR: dict[Reason, timedelta | None] = {
     Reason.BOUNCED: timedelta(days=365),
     Reason.REFUSED: REFUSED_FOR,
     Reason.OBJECTED: None,
+    Reason.RESTRICTED: None,
 }
 """How long each stands; None: until it is lifted."""
 
@@ -46,6 +69,7 @@ _ASK_AGAIN_AFTER: dict[Reason, timedelta | None] = {
     Reason.BOUNCED: timedelta(days=7),  # addresses are reissued
     Reason.REFUSED: None,
     Reason.OBJECTED: None,
+    Reason.RESTRICTED: timedelta(0),
 }
 """After which time a sign-up may be answered by a confirmation mail again; None: not while it stands."""
 

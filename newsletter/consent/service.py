@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from newsletter.consent import store
-from newsletter.consent.rules import Event, Reason, may_be_asked, until
+from newsletter.consent.rules import EVIDENCE_FOR, Event, Keeps, Reason, may_be_asked, until
 from newsletter.core.database import Connection
 from newsletter.core.keys import sha256
 
@@ -30,10 +30,12 @@ async def keep_wording(db: Connection, kind: str, language: str, content: str, *
 
 
 class Ledger:
-    """Writes evidence; knows for how long its origin is kept."""
+    """Writes evidence; knows for how long its origin is kept, and what remains of it after an erasure."""
 
-    def __init__(self, *, origin_for: timedelta) -> None:
+    def __init__(self, *, origin_for: timedelta, keeps: Keeps = Keeps.SEALED, evidence_for: timedelta = EVIDENCE_FOR) -> None:
         self._origin_for = origin_for
+        self._keeps = keeps
+        self._evidence_for = evidence_for
 
     async def record(
         self,
@@ -68,6 +70,18 @@ class Ledger:
             now=now,
         )
 
+    async def remember_erased(self, db: Connection, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
+        """Call before the rows go: the keyed ids and the evidence that stay are made from them."""
+        if self._keeps is not Keeps.NONE:
+            await store.seal_evidence(
+                db,
+                subscriber_ids=subscriber_ids,
+                in_full=self._keeps is Keeps.FULL,
+                expires_at=now + self._evidence_for,
+                now=now,
+            )
+        await store.remember_erased(db, subscriber_ids=subscriber_ids, until=until(Reason.LEFT, now), now=now)
+
 
 async def may_ask(db: Connection, subscriber_id: UUID, *, now: datetime) -> bool:
     """Whether a sign-up of this person may be answered by mail."""
@@ -95,8 +109,3 @@ async def withdraw(db: Connection, subscriber_id: UUID, list_ids: Sequence[int],
 async def welcome_back(db: Connection, subscriber_id: UUID, list_ids: Sequence[int]) -> None:
     """Their own, confirmed sign-up lifts what stood against it."""
     await store.lift(db, subscriber_id=subscriber_id, list_ids=list_ids)
-
-
-async def remember_erased(db: Connection, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
-    """Call before the rows go: the keyed ids that stay are read from the evidence."""
-    await store.remember_erased(db, subscriber_ids=subscriber_ids, until=until(Reason.LEFT, now), now=now)

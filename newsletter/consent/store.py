@@ -8,7 +8,7 @@ from uuid import UUID
 
 from newsletter.consent.rules import Suppression
 from newsletter.core.database import Connection
-from newsletter.core.promises import Kept
+from newsletter.core.promises import Due, Kept
 from newsletter.core.queries import Queries
 
 _sql = Queries("consent")
@@ -71,7 +71,25 @@ async def remember_erased(db: Connection, *, subscriber_ids: Sequence[UUID], unt
 
 
 @_sql.statement
+async def seal_evidence(
+    db: Connection, *, subscriber_ids: Sequence[UUID], in_full: bool, expires_at: datetime, now: datetime
+) -> None: ...
+
+
+@_sql.statement
+async def expire_evidence(db: Connection, *, now: datetime, longest: timedelta, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def due_evidence(db: Connection, *, now: datetime, longest: timedelta) -> Due: ...
+
+
+@_sql.statement
 async def expire_suppressions(db: Connection, *, now: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def due_suppressions(db: Connection, *, now: datetime) -> Due: ...
 
 
 @_sql.statement
@@ -79,6 +97,14 @@ async def expire_origins(db: Connection, *, now: datetime, size: int) -> Kept: .
 
 
 @_sql.statement
+async def due_origins(db: Connection, *, now: datetime) -> Due: ...
+
+
+@_sql.statement
 async def expire_withdrawals(
     db: Connection, *, refused_for: timedelta, others_for: timedelta, now: datetime, size: int
 ) -> Kept: ...
+
+
+@_sql.statement
+async def due_withdrawals(db: Connection, *, refused_for: timedelta, others_for: timedelta, now: datetime) -> Due: ...

@@ -27,6 +27,19 @@ class Kept:
         return replace(self, oldest=self.oldest + kept_for) if self.oldest else self
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to go and still there."""
+
+    due: int
+    oldest: datetime | None = None
+    """When the first of them fell due."""
+
+    def due_after(self, kept_for: timedelta) -> Due:
+        """The same, of rows whose `oldest` says when it occurred and that were due so long after that."""
+        return replace(self, oldest=self.oldest + kept_for) if self.oldest else self
+
+
 @dataclass(frozen=True)
 class Promise:
     """A rule that deletes."""
@@ -34,9 +47,19 @@ class Promise:
     name: str
     sentence: Callable[[NullTranslations], str]
     """For the privacy page, with the deadline in it."""
+    deadline: timedelta
+    """How long what it is about is kept; what the settings say, or what cannot be set."""
+    at_most: timedelta
+    """What nobody may set it beyond."""
     every: timedelta
     """How often the job runs."""
     grace: timedelta
     """How long after the deadline rows may still be there; later they are overdue."""
     keep: Callable[[Connection, datetime, int], Awaitable[Kept]]
     """Remove at most that many rows that are due at that moment, within the caller's transaction."""
+    due: Callable[[Connection, datetime], Awaitable[Due]]
+    """What is due at that moment and still there."""
+
+    def __post_init__(self) -> None:
+        if not timedelta(0) < self.deadline <= self.at_most:
+            raise ValueError(f"{self.name}: keeps for {self.deadline}, which is not within {self.at_most}")

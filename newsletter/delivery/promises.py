@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from gettext import NullTranslations
 
 from newsletter.core.database import Connection
-from newsletter.core.promises import Kept, Promise
+from newsletter.core.promises import Due, Kept, Promise
 from newsletter.delivery import store
 
 WEEK = timedelta(days=7)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 PACES_KEPT = timedelta(days=1)
 
 
@@ -21,10 +22,17 @@ def promises(*, delivery_days: int) -> list[Promise]:
             "days": delivery_days
         }
 
+    kept_for = timedelta(days=delivery_days)
+
+    def before(now: datetime) -> date:
+        """A week goes as soon as its last day is that long ago: what lies in it may be as young as that."""
+        return (now - kept_for - WEEK).date() + timedelta(days=1)
+
     async def drop(db: Connection, now: datetime, size: int) -> Kept:  # noqa: ARG001  a week goes as a whole
-        """As soon as its last day is that long ago: what lies in a week may be as young as that."""
-        kept_for = timedelta(days=delivery_days)
-        return (await store.drop_week(db, before=(now - kept_for - WEEK).date() + timedelta(days=1))).due_after(kept_for)
+        return (await store.drop_week(db, before=before(now))).due_after(kept_for)
+
+    async def due(db: Connection, now: datetime) -> Due:
+        return (await store.due_weeks(db, before=before(now))).due_after(kept_for)
 
     def paces(words: NullTranslations) -> str:
         return words.gettext("How much mail a provider took from us at a time is forgotten after a day.")
@@ -32,7 +40,19 @@ def promises(*, delivery_days: int) -> list[Promise]:
     async def forget(db: Connection, now: datetime, size: int) -> Kept:
         return (await store.forget_paces(db, before=now - PACES_KEPT, size=size)).due_after(PACES_KEPT)
 
+    async def due_paces(db: Connection, now: datetime) -> Due:
+        return (await store.due_paces(db, before=now - PACES_KEPT)).due_after(PACES_KEPT)
+
     return [
-        Promise("deliveries", deliveries, timedelta(hours=1), WEEK + timedelta(days=1), drop),
-        Promise("paces", paces, timedelta(hours=1), timedelta(days=1), forget),
+        Promise(
+            "deliveries",
+            deliveries,
+            deadline=kept_for,
+            at_most=timedelta(days=90),
+            every=_HOUR,
+            grace=WEEK + _DAY,
+            keep=drop,
+            due=due,
+        ),
+        Promise("paces", paces, deadline=PACES_KEPT, at_most=PACES_KEPT, every=_HOUR, grace=_DAY, keep=forget, due=due_paces),
     ]

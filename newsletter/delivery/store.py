@@ -8,7 +8,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from newsletter.core.database import Connection
-from newsletter.core.promises import Kept
+from newsletter.core.promises import Due, Kept
 from newsletter.core.queries import Queries
 
 _sql = Queries("delivery")
@@ -149,6 +149,10 @@ async def expire_mails(db: Connection, *, now: datetime, size: int) -> Kept: ...
 
 
 @_sql.statement
+async def due_mails(db: Connection, *, now: datetime) -> Due: ...
+
+
+@_sql.statement
 async def forget_subscribers(db: Connection, *, subscriber_ids: Sequence[UUID]) -> None: ...
 
 
@@ -271,7 +275,15 @@ async def drop_week(db: Connection, *, before: date) -> Kept: ...
 
 
 @_sql.statement
+async def due_weeks(db: Connection, *, before: date) -> Due: ...
+
+
+@_sql.statement
 async def forget_paces(db: Connection, *, before: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def due_paces(db: Connection, *, before: datetime) -> Due: ...
 
 
 @_sql.statement

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from newsletter.core.database import Connection
-from newsletter.core.promises import Kept
+from newsletter.core.promises import Due, Kept
 from newsletter.core.queries import Queries
 
 _sql = Queries("operators")
@@ -73,3 +73,7 @@ async def add_audit(db: Connection, *, operator: str, action: str, target: str, 
 
 @_sql.statement
 async def expire_audit(db: Connection, *, before: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def due_audit(db: Connection, *, before: datetime) -> Due: ...

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from gettext import NullTranslations
 
 from newsletter.core.database import Connection
-from newsletter.core.promises import Kept, Promise
+from newsletter.core.promises import Due, Kept, Promise
 from newsletter.privacy import store
 
 
@@ -18,8 +18,23 @@ def promises(*, log_days: int) -> list[Promise]:
             "days": log_days
         }
 
+    kept_for = timedelta(days=log_days)
+
     async def keep(db: Connection, now: datetime, size: int) -> Kept:
-        kept_for = timedelta(days=log_days)
         return (await store.expire_runs(db, before=now - kept_for, size=size)).due_after(kept_for)
 
-    return [Promise("retention-runs", runs, timedelta(hours=1), timedelta(days=1), keep)]
+    async def due(db: Connection, now: datetime) -> Due:
+        return (await store.due_runs(db, before=now - kept_for)).due_after(kept_for)
+
+    return [
+        Promise(
+            "retention-runs",
+            runs,
+            deadline=kept_for,
+            at_most=timedelta(days=366),
+            every=timedelta(hours=1),
+            grace=timedelta(days=1),
+            keep=keep,
+            due=due,
+        )
+    ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from newsletter.core.database import Connection
-from newsletter.core.promises import Kept
+from newsletter.core.promises import Due, Kept
 from newsletter.core.queries import Queries
 
 _sql = Queries("privacy")
@@ -41,3 +41,7 @@ async def latest_runs(db: Connection) -> list[Run]: ...
 
 @_sql.statement
 async def expire_runs(db: Connection, *, before: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def due_runs(db: Connection, *, before: datetime) -> Due: ...

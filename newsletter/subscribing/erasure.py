@@ -1,7 +1,8 @@
 """Erasing people: one sweep, in the caller's transaction.
 
-What stays is a keyed id for each list that somebody had confirmed, and sums that belong to nobody. Whoever never confirmed
-anything leaves nothing behind; whoever refused, the code that refuses new requests for 30 days.
+What stays is a keyed id for each list that somebody had confirmed, as much evidence as the settings say, and sums that belong
+to nobody. Whoever never confirmed anything leaves nothing behind; whoever refused, the code that refuses new requests for 30
+days.
 """
 
 from __future__ import annotations
@@ -10,26 +11,26 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from newsletter.consent import service as consent
+from newsletter.consent.service import Ledger
 from newsletter.core.database import Connection
 from newsletter.delivery import store as delivery
 from newsletter.subscribing import store
 
 
-async def erase(db: Connection, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
+async def erase(db: Connection, ledger: Ledger, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
     """People who had confirmed something. The caller holds the lock on each of them."""
-    await consent.remember_erased(db, subscriber_ids, now=now)
+    await ledger.remember_erased(db, subscriber_ids, now=now)
     list_ids = await store.lists_of(db, subscriber_ids=subscriber_ids)
     await _sweep(db, subscriber_ids)
     await count(db, list_ids, now=now, erased=1)
 
 
-async def end_life(db: Connection, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
+async def end_life(db: Connection, ledger: Ledger, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
     """The same for people whose time is over, some of whom were signed up anew meanwhile: by themselves, or by a stranger.
 
     Such a request neither keeps here what belongs to the old life nor ends with it: it goes on as that of somebody new.
     """
-    await consent.remember_erased(db, subscriber_ids, now=now)
+    await ledger.remember_erased(db, subscriber_ids, now=now)
     list_ids = await store.lists_of(db, subscriber_ids=subscriber_ids)
     anew = await store.begin_anew(db, subscriber_ids=subscriber_ids, now=now)
     mails = await store.queued_mails(db, subscriber_ids=anew, now=now)

@@ -152,5 +152,5 @@ class Leaving:
             if any(row.state == State.CONFIRMED for row in rows):
                 raise Conflict(N_("There is another subscription for this address: please unsubscribe from it first."))
             await store.drop_requests(db, subscriber_ids=[link.subscriber_id])
-            await erasure.erase(db, [link.subscriber_id], now=now)
+            await erasure.erase(db, self._ledger, [link.subscriber_id], now=now)
             return mailing_list

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from gettext import NullTranslations
 
+from newsletter.consent.service import Ledger
 from newsletter.core.database import Connection
-from newsletter.core.promises import Kept, Promise
+from newsletter.core.promises import Due, Kept, Promise
 from newsletter.delivery import store as delivery
 from newsletter.subscribing import erasure, store
 from newsletter.subscribing.rules import HITS_KEPT, request_lives
@@ -15,9 +16,11 @@ from newsletter.subscribing.rules import HITS_KEPT, request_lives
 _FIVE_MINUTES = timedelta(minutes=5)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
+LONGEST_AFTER_LEAVING = timedelta(days=28)
+"""Erasing on request is to be done within a month (GDPR Art. 12(3)), in February too."""
 
 
-def promises(*, confirm_hours: int, erase_left_days: int) -> list[Promise]:
+def promises(*, confirm_hours: int, erase_left_days: int, ledger: Ledger) -> list[Promise]:
     """The declarations, with the deadlines of this installation."""
 
     def unconfirmed(words: NullTranslations) -> str:
@@ -58,13 +61,35 @@ def promises(*, confirm_hours: int, erase_left_days: int) -> list[Promise]:
             "and are deleted after %(days)d days."
         ) % {"days": HITS_KEPT.days}
 
+    confirm_within, erase_after = timedelta(hours=confirm_hours), timedelta(days=erase_left_days)
+    soon = {"every": _FIVE_MINUTES, "grace": _HOUR}
+    within_a_day = {"deadline": confirm_within, "at_most": _DAY} | soon
     return [
-        Promise("unconfirmed", unconfirmed, _FIVE_MINUTES, _HOUR, keep_unconfirmed),
-        Promise("left", left, _FIVE_MINUTES, _DAY, keep_left(timedelta(days=erase_left_days))),
-        Promise("signup-request", requests, _FIVE_MINUTES, _HOUR, _keep_requests),
-        Promise("confirmation", links, _FIVE_MINUTES, _HOUR, _keep_confirmations),
-        Promise("outbox", outbox, _FIVE_MINUTES, _HOUR, _keep_outbox),
-        Promise("limits", limits, _HOUR, _DAY, _keep_limits),
+        Promise("unconfirmed", unconfirmed, keep=keep_unconfirmed, due=_due_unconfirmed, **within_a_day),
+        Promise(
+            "left",
+            left,
+            deadline=erase_after,
+            at_most=LONGEST_AFTER_LEAVING,
+            every=_FIVE_MINUTES,
+            grace=_DAY,
+            keep=keep_left(erase_after, ledger),
+            due=_due_left(erase_after),
+        ),
+        Promise(
+            "signup-request",
+            requests,
+            deadline=request_lives(confirm_within),
+            at_most=_DAY,
+            keep=_keep_requests,
+            due=_due_requests,
+            **soon,
+        ),
+        Promise("confirmation", links, keep=_keep_confirmations, due=_due_confirmations, **within_a_day),
+        Promise("outbox", outbox, keep=_keep_outbox, due=_due_outbox, **within_a_day),
+        Promise(
+            "limits", limits, deadline=HITS_KEPT, at_most=HITS_KEPT, every=_HOUR, grace=_DAY, keep=_keep_limits, due=_due_limits
+        ),
     ]
 
 
@@ -78,7 +103,18 @@ async def keep_unconfirmed(db: Connection, now: datetime, size: int) -> Kept:
     return Kept(len(lapsed), min((row.expires_at for row in lapsed), default=None))
 
 
-def keep_left(erase_after: timedelta) -> Callable[[Connection, datetime, int], Awaitable[Kept]]:
+async def _due_unconfirmed(db: Connection, now: datetime) -> Due:
+    return await store.due_unconfirmed(db, now=now)
+
+
+def _due_left(erase_after: timedelta) -> Callable[[Connection, datetime], Awaitable[Due]]:
+    async def due(db: Connection, now: datetime) -> Due:
+        return (await store.due_to_erase(db, left_before=now - erase_after)).due_after(erase_after)
+
+    return due
+
+
+def keep_left(erase_after: timedelta, ledger: Ledger) -> Callable[[Connection, datetime, int], Awaitable[Kept]]:
     """People whose last confirmed subscription ended that long ago."""
 
     async def keep(db: Connection, now: datetime, size: int) -> Kept:
@@ -87,7 +123,7 @@ def keep_left(erase_after: timedelta) -> Callable[[Connection, datetime, int], A
         await store.lock_subscribers(db, subscriber_ids=due)
         # Whoever came back before the lock is not due any more, so that no later batch finds them again.
         gone = await store.still_left(db, subscriber_ids=due, left_before=left_before)
-        await erasure.end_life(db, [row.subscriber_id for row in gone], now=now)
+        await erasure.end_life(db, ledger, [row.subscriber_id for row in gone], now=now)
         return Kept(len(gone), min((row.left_at for row in gone), default=None)).due_after(erase_after)
 
     return keep
@@ -97,13 +133,29 @@ async def _keep_requests(db: Connection, now: datetime, size: int) -> Kept:
     return await store.expire_requests(db, now=now, size=size)
 
 
+async def _due_requests(db: Connection, now: datetime) -> Due:
+    return await store.due_requests(db, now=now)
+
+
 async def _keep_confirmations(db: Connection, now: datetime, size: int) -> Kept:
     return await store.expire_confirmations(db, now=now, size=size)
+
+
+async def _due_confirmations(db: Connection, now: datetime) -> Due:
+    return await store.due_confirmations(db, now=now)
 
 
 async def _keep_outbox(db: Connection, now: datetime, size: int) -> Kept:
     return await delivery.expire_mails(db, now=now, size=size)
 
 
+async def _due_outbox(db: Connection, now: datetime) -> Due:
+    return await delivery.due_mails(db, now=now)
+
+
 async def _keep_limits(db: Connection, now: datetime, size: int) -> Kept:
     return await store.expire_hits(db, now=now, size=size)
+
+
+async def _due_limits(db: Connection, now: datetime) -> Due:
+    return await store.due_hits(db, now=now)

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from newsletter.core.database import Connection
-from newsletter.core.promises import Kept
+from newsletter.core.promises import Due, Kept
 from newsletter.core.queries import Queries
 
 _sql = Queries("subscribing")
@@ -219,6 +219,10 @@ async def expire_requests(db: Connection, *, now: datetime, size: int) -> Kept: 
 
 
 @_sql.statement
+async def due_requests(db: Connection, *, now: datetime) -> Due: ...
+
+
+@_sql.statement
 async def drop_requests(db: Connection, *, subscriber_ids: Sequence[UUID]) -> None: ...
 
 
@@ -240,6 +244,10 @@ async def clear_mail_hits(db: Connection, *, code: bytes) -> None: ...
 
 @_sql.statement
 async def expire_hits(db: Connection, *, now: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def due_hits(db: Connection, *, now: datetime) -> Due: ...
 
 
 @_sql.statement
@@ -292,6 +300,10 @@ async def confirmation(db: Connection, *, subscriber_id: UUID, confirmation_id: 
 
 @_sql.statement
 async def expire_confirmations(db: Connection, *, now: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def due_confirmations(db: Connection, *, now: datetime) -> Due: ...
 
 
 @_sql.statement
@@ -359,6 +371,10 @@ async def due_lapsed(db: Connection, *, now: datetime, size: int) -> list[UUID]:
 
 
 @_sql.statement
+async def due_unconfirmed(db: Connection, *, now: datetime) -> Due: ...
+
+
+@_sql.statement
 async def lapse(db: Connection, *, subscriber_ids: Sequence[UUID], now: datetime) -> list[Lapsed]: ...
 
 
@@ -368,6 +384,10 @@ async def without_subscription(db: Connection, *, subscriber_ids: Sequence[UUID]
 
 @_sql.statement
 async def due_left(db: Connection, *, left_before: datetime, size: int) -> list[UUID]: ...
+
+
+@_sql.statement
+async def due_to_erase(db: Connection, *, left_before: datetime) -> Due: ...
 
 
 @_sql.statement

@@ -32,9 +32,9 @@ select :subscriber_id, list_id, :reason, :now, :until from unnest(:list_ids::int
 on conflict (subscriber_id, list_id, reason) do update set since = excluded.since, until = greatest(s.until, excluded.until);
 
 -- name: lift
--- The person's own, confirmed sign-up lifts what stood against these lists. An objection is lifted by its own way alone.
+-- The person's own, confirmed sign-up lifts what stood against these lists. Objection and pause are lifted by their own ways.
 delete from suppression
-where subscriber_id = :subscriber_id and (list_id = 0 or list_id = any(:list_ids::integer[])) and reason <> 'objected';
+where subscriber_id = :subscriber_id and (list_id = 0 or list_id = any(:list_ids::integer[])) and reason not in ('objected', 'restricted');
 
 -- name: record_withdrawal
 -- Numbered, so that a restored backup can be told what happened after it was taken.
@@ -42,17 +42,58 @@ insert into withdrawal (kind, subscriber_id, list_id, occurred_at)
 select :kind, :subscriber_id, list_id, :now from unnest(:list_ids::integer[]) as given(list_id);
 
 -- name: remember_erased
--- What stays of the erased: a keyed id for each list that they had confirmed at some time, and the withdrawal.
+-- What stays of the erased: a keyed id for each list that they had confirmed at some time, and the withdrawal. A pause ends.
 with known as (
   select distinct e.subscriber_id, e.list_id from consent_event e
   where e.subscriber_id = any(:subscriber_ids::uuid[]) and e.kind = 'confirmed'
 ), withdrawn as (
   insert into withdrawal (kind, subscriber_id, occurred_at)
   select 'erased', id, :now from unnest(:subscriber_ids::uuid[]) as erased(id)
+), resumed as (
+  delete from suppression where subscriber_id = any(:subscriber_ids::uuid[]) and reason = 'restricted'
 )
 insert into suppression as s (subscriber_id, list_id, reason, since, until)
 select subscriber_id, list_id, 'left', :now, :until from known
 on conflict (subscriber_id, list_id, reason) do update set since = excluded.since, until = greatest(s.until, excluded.until);
+
+-- name: seal_evidence
+-- What remains of the evidence about people who are being erased: of the lists that they had confirmed, in the order it occurred.
+-- A request that is still pending belongs to a life that begins, not to the one that ends.
+insert into evidence (subscriber_id, list_id, kind, occurred_at, language, form, via, wording_hash, mail_hash, process_hash,
+                      address, network, agent, erased_at, expires_at)
+select e.subscriber_id, e.list_id, e.kind, e.occurred_at, e.language, e.form, e.via, e.wording_hash, e.mail_hash, e.process_hash,
+       case when :in_full then p.address end, case when :in_full then o.network end, case when :in_full then o.agent end,
+       :now, :expires_at
+from consent_event e
+join subscriber p using (subscriber_id)
+left join consent_origin o using (subscriber_id, event_id)
+where e.subscriber_id = any(:subscriber_ids::uuid[])
+  and (e.list_id is null or exists (
+    select from consent_event c
+    where c.subscriber_id = e.subscriber_id and c.list_id = e.list_id and c.kind = 'confirmed'))
+  and not exists (
+    select from confirmation c
+    where (c.subscriber_id, c.confirmation_id, c.list_id) = (e.subscriber_id, e.confirmation_id, e.list_id)
+      and c.used_at is null and c.expires_at > :now)
+order by e.subscriber_id, e.event_id;
+
+-- name: expire_evidence
+-- Its time is over. A dispute keeps it for longer, and not for ever.
+with due as (
+  select subscriber_id, evidence_id, case when held_at is null then expires_at else erased_at + :longest::interval end as due_at
+  from evidence
+  where expires_at <= :now and (held_at is null or erased_at <= :now::timestamptz - :longest::interval)
+  order by expires_at limit :size
+), gone as (
+  delete from evidence e using due
+  where (e.subscriber_id, e.evidence_id) = (due.subscriber_id, due.evidence_id) returning due.due_at
+)
+select count(*)::integer as removed, min(due_at) as oldest from gone;
+
+-- name: due_evidence
+select count(*)::integer as due, min(case when held_at is null then expires_at else erased_at + :longest::interval end) as oldest
+from evidence
+where expires_at <= :now and (held_at is null or erased_at <= :now::timestamptz - :longest::interval);
 
 -- name: expire_suppressions
 -- Their time is over.
@@ -61,12 +102,18 @@ with due as (select subscriber_id, list_id, reason from suppression where until 
               where (s.subscriber_id, s.list_id, s.reason) = (due.subscriber_id, due.list_id, due.reason) returning s.until)
 select count(*)::integer as removed, min(until) as oldest from gone;
 
+-- name: due_suppressions
+select count(*)::integer as due, min(until) as oldest from suppression where until <= :now;
+
 -- name: expire_origins
 -- Network address and browser of a consent.
 with due as (select subscriber_id, event_id from consent_origin where expires_at <= :now order by expires_at limit :size),
      gone as (delete from consent_origin o using due
               where (o.subscriber_id, o.event_id) = (due.subscriber_id, due.event_id) returning o.expires_at)
 select count(*)::integer as removed, min(expires_at) as oldest from gone;
+
+-- name: due_origins
+select count(*)::integer as due, min(expires_at) as oldest from consent_origin where expires_at <= :now;
 
 -- name: expire_withdrawals
 -- They hold the same code as a suppression, and go no later: refusals with theirs, the others with the longest.
@@ -80,3 +127,12 @@ with due as (
   limit :size
 ), gone as (delete from withdrawal w using due where w.withdrawal_id = due.withdrawal_id returning due.due_at)
 select count(*)::integer as removed, min(due_at) as oldest from gone;
+
+-- name: due_withdrawals
+select count(*)::integer as due, min(due_at) as oldest from (
+  select occurred_at + :refused_for::interval as due_at from withdrawal
+  where kind = 'refused' and occurred_at <= :now::timestamptz - :refused_for::interval
+  union all
+  select occurred_at + :others_for::interval from withdrawal
+  where kind <> 'refused' and occurred_at <= :now::timestamptz - :others_for::interval
+) over_time;

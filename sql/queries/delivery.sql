@@ -46,6 +46,9 @@ with due as (select outbox_id, expires_at from outbox where expires_at <= :now o
      gone as (delete from outbox where outbox_id in (select outbox_id from due) returning expires_at)
 select count(*)::integer as removed, min(expires_at) as oldest from gone;
 
+-- name: due_mails
+select count(*)::integer as due, min(expires_at) as oldest from outbox where expires_at <= :now;
+
 -- name: forget_subscribers
 -- Erasure: deliveries become sums that belong to nobody, by the state they had; single mails go.
 with mails as (delete from outbox where subscriber_id = any(:subscriber_ids::uuid[])),
@@ -58,6 +61,10 @@ on conflict (campaign_id, state) do update set count = f.count + excluded.count;
 -- Who was sent what is forgotten week by week.
 select coalesce(sum(removed), 0)::integer as removed, min(monday)::timestamptz as oldest from drop_delivery_week(:before);
 
+-- name: due_weeks
+-- Also of campaigns that are still under way, which keep their week from being dropped.
+select count(*)::integer as due, min(week)::timestamptz as oldest from delivery where week < :before;
+
 -- name: forget_paces
 -- What a domain took is of no use a day later.
 with due as (
@@ -66,6 +73,10 @@ with due as (
   delete from pace where name in (select name from due) returning greatest(free_at, slowed_at) as last_used
 )
 select count(*)::integer as removed, min(last_used) as oldest from gone;
+
+-- name: due_paces
+select count(*)::integer as due, min(greatest(free_at, slowed_at)) as oldest
+from pace where free_at < :before and (slowed_at is null or slowed_at < :before);
 
 -- name: count_audience
 -- Confirmed readers of a list at this moment.

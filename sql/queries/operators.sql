@@ -36,3 +36,6 @@ insert into audit_log (occurred_at, operator, action, target) values (:now, :ope
 with due as (select audit_id from audit_log where occurred_at <= :before order by occurred_at limit :size),
      gone as (delete from audit_log a using due where a.audit_id = due.audit_id returning a.occurred_at)
 select count(*)::integer as removed, min(occurred_at) as oldest from gone;
+
+-- name: due_audit
+select count(*)::integer as due, min(occurred_at) as oldest from audit_log where occurred_at <= :before;

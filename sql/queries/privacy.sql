@@ -16,3 +16,6 @@ group by promise, started_at;
 with due as (select run_id from retention_run where started_at <= :before order by started_at limit :size),
      gone as (delete from retention_run r using due where r.run_id = due.run_id returning r.started_at)
 select count(*)::integer as removed, min(started_at) as oldest from gone;
+
+-- name: due_runs
+select count(*)::integer as due, min(started_at) as oldest from retention_run where started_at <= :before;

@@ -79,6 +79,9 @@ with due as (select request_id from signup_request where expires_at <= :now orde
      gone as (delete from signup_request r using due where r.request_id = due.request_id returning r.expires_at)
 select count(*)::integer as removed, min(expires_at) as oldest from gone;
 
+-- name: due_requests
+select count(*)::integer as due, min(expires_at) as oldest from signup_request where expires_at <= :now;
+
 -- name: drop_requests
 -- Erasing: sign-ups of these people that nobody has decided on. One that a worker has in hand comes after the erasure, and is
 -- not waited for: it waits for the erasure.
@@ -106,6 +109,9 @@ delete from limit_hit where code = :code and kind = 'mail';
 with due as (select ctid from limit_hit where expires_at <= :now order by expires_at limit :size),
      gone as (delete from limit_hit h using due where h.ctid = due.ctid returning h.expires_at)
 select count(*)::integer as removed, min(expires_at) as oldest from gone;
+
+-- name: due_hits
+select count(*)::integer as due, min(expires_at) as oldest from limit_hit where expires_at <= :now;
 
 -- name: lock_subscriber
 -- Everything that changes one person's state takes this lock first, so that two changes follow one another.
@@ -156,6 +162,9 @@ with due as (select subscriber_id, confirmation_id, list_id from confirmation
               where (c.subscriber_id, c.confirmation_id, c.list_id) = (due.subscriber_id, due.confirmation_id, due.list_id)
               returning c.expires_at)
 select count(*)::integer as removed, min(expires_at) as oldest from gone;
+
+-- name: due_confirmations
+select count(*)::integer as due, min(expires_at) as oldest from confirmation where expires_at <= :now;
 
 -- name: take_name
 -- Name and language are those of the request that makes somebody a reader. While anything is confirmed, no other changes them.
@@ -236,6 +245,10 @@ select distinct subscriber_id from (
   select subscriber_id from subscription where state = 'pending' and expires_at <= :now order by expires_at limit :size
 ) due;
 
+-- name: due_unconfirmed
+-- How many requests were not confirmed in time and are still here.
+select count(*)::integer as due, min(expires_at) as oldest from subscription where state = 'pending' and expires_at <= :now;
+
 -- name: lapse
 -- Who had unsubscribed before is unsubscribed again; for the others the request goes.
 with due as (
@@ -260,6 +273,10 @@ where p.subscriber_id = any(:subscriber_ids::uuid[])
 -- People whose last confirmed subscription ended long enough ago. A request that is pending does not put it off: anybody can
 -- make one.
 select subscriber_id from subscriber where left_at <= :left_before order by left_at limit :size;
+
+-- name: due_to_erase
+-- How many people left long enough ago and are still here.
+select count(*)::integer as due, min(left_at) as oldest from subscriber where left_at <= :left_before;
 
 -- name: still_left
 -- After the lock: has nobody come back meanwhile?

@@ -33,7 +33,7 @@ from newsletter.delivery.store import campaign_totals
 from newsletter.jobs.sending import CHUNKS_IN_FLIGHT
 from newsletter.settings import load_settings
 from newsletter.subscribing.lists import ListText, NewList, NewSender, create_list
-from tests.conftest import SECRET
+from tests.conftest import POLICY, SECRET
 from tests.relay import ScriptedRelay, Stage, eventually
 
 READERS = int(os.environ.get("KILLED_READERS", "3000"))
@@ -152,7 +152,7 @@ async def campaign(
         "NEWSLETTER_CHUNK": str(CHUNK),
         "NEWSLETTER_SMTP_CONNECTIONS": str(CONNECTIONS),
         "NEWSLETTER_LEASE_SECONDS": "5",
-    }
+    } | POLICY
     others = {name: value for name, value in os.environ.items() if not name.startswith("NEWSLETTER_")}
     clock = DatabaseClock()
     await clock.refresh(db)

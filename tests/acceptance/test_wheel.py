@@ -10,7 +10,7 @@ import zipfile
 from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
-from tests.conftest import SECRET
+from tests.conftest import POLICY, SECRET
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,5 +49,5 @@ async def test_the_wheel_installed_by_itself_migrates_a_database(tmp_path: Path,
         "NEWSLETTER_SECRET": SECRET,
         "NEWSLETTER_BASE_URL": "https://news.example.org",
         "NEWSLETTER_SMTP_URL": "smtps://relay.example.org",
-    }
+    } | POLICY
     assert "applied 0001 foundation" in await run(command, "migrate", cwd=tmp_path, environment=environment)

@@ -267,6 +267,7 @@ def settings_of(house: House) -> dict[str, str]:
         "NEWSLETTER_SECRET": house.settings.secret.get_secret_value(),
         "NEWSLETTER_BASE_URL": house.settings.base_url,
         "NEWSLETTER_SMTP_URL": house.settings.smtp_url.get_secret_value(),
+        "NEWSLETTER_DEVELOPMENT": "true",
     }
 
 
@@ -278,6 +279,7 @@ def bench_settings(database_url: str) -> Settings:
             "NEWSLETTER_BASE_URL": "https://news.example.org",
             "NEWSLETTER_SMTP_URL": "smtp://127.0.0.1:1?starttls=never",
             "NEWSLETTER_SIGNUPS_PER_NETWORK_HOUR": "1000000",
+            "NEWSLETTER_DEVELOPMENT": "true",
         }
     )
 

@@ -18,6 +18,8 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 def shown(default: Any) -> str:
     if default is PydanticUndefined:
         return "**required**"
+    if default is None:
+        return "–"
     if isinstance(default, tuple):
         return f"`{', '.join(map(str, default))}`"
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"

@@ -21,7 +21,7 @@ from newsletter.core.tokens import Purpose, Tokens
 from newsletter.dev.mailbox import Mailbox
 from newsletter.settings import Settings
 from newsletter.subscribing.lists import list_by_slug
-from tests.conftest import SECRET, START, ManualClock
+from tests.conftest import POLICY, SECRET, START, ManualClock
 
 Run = Callable[..., Awaitable[Result]]
 
@@ -41,7 +41,7 @@ def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "NEWSLETTER_SECRET": SECRET,
         "NEWSLETTER_BASE_URL": settings.base_url,
         "NEWSLETTER_SMTP_URL": settings.smtp_url.get_secret_value(),
-    }
+    } | POLICY
 
     async def run(*arguments: str, **environment: str) -> Result:
         runner = CliRunner(env={**given, **environment})

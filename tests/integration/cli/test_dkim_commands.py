@@ -16,7 +16,7 @@ from newsletter.delivery import signing
 from newsletter.delivery.dkim import DkimKey, dns_record, generate_key, load_private_key
 from newsletter.settings import Settings
 from newsletter.subscribing.lists import ListText, NewList, NewSender, create_list
-from tests.conftest import SECRET
+from tests.conftest import POLICY, SECRET
 
 Run = Callable[..., Awaitable[Result]]
 
@@ -35,7 +35,7 @@ async def run(settings: Settings, house: House, tmp_path: Path, monkeypatch: pyt
         "NEWSLETTER_SECRET": SECRET,
         "NEWSLETTER_BASE_URL": settings.base_url,
         "NEWSLETTER_SMTP_URL": settings.smtp_url.get_secret_value(),
-    }
+    } | POLICY
 
     async def run(*arguments: str, **environment: str) -> Result:
         runner = CliRunner(env={**given, **environment})

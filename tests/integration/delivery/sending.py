@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from newsletter.consent.service import Ledger
 from newsletter.core.database import Connection, Database
 from newsletter.delivery import store
 from newsletter.delivery.batches import claim, plan_campaign
@@ -25,6 +26,7 @@ from tests.conftest import START, ManualClock
 from tests.relay import ScriptedRelay
 
 DOMAIN = "letters.example"
+LEDGER = Ledger(origin_for=timedelta(days=180))
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Sending:
     async def erase(self, *addresses: str) -> None:
         """Delete now."""
         async with self.db.transaction() as db:
-            await erasure.erase(db, [subscriber_id(address) for address in addresses], now=self.clock.now())
+            await erasure.erase(db, LEDGER, [subscriber_id(address) for address in addresses], now=self.clock.now())
 
     async def set_campaign(self, state: str) -> None:
         """What an operator does."""

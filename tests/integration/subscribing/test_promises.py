@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -181,7 +182,7 @@ async def test_somebody_who_comes_back_at_that_very_moment_is_kept(people: Peopl
     await people.reader(ADA)
     await people.unsubscribe(ADA)
     people.clock.move(days=14)
-    keep = keep_left(timedelta(days=14))
+    keep = keep_left(timedelta(days=14), people.house.ledger)
 
     async def sweep() -> Kept:
         async with people.house.db.transaction() as transaction:
@@ -300,7 +301,7 @@ async def test_a_promise_that_fails_half_way_keeps_what_it_has_done_and_goes_on_
             raise ValueError
         return await real.keep(db, now, size)
 
-    failing = Retention(people.house.db, people.clock, [Promise("unconfirmed", real.sentence, real.every, real.grace, keep)])
+    failing = Retention(people.house.db, people.clock, [replace(real, name="unconfirmed", keep=keep)])
     schedule = Schedule(people.house.db, people.clock, retention_jobs(failing), worker="w")
     await schedule.run_due()
     left = await people.count("subscriber")
@@ -329,7 +330,7 @@ async def test_a_record_says_when_its_batch_was_done(people: People) -> None:
             people.clock.move(seconds=took)
             return await real.keep(db, now, size)
 
-        slow = Promise("slow", real.sentence, real.every, real.grace, keep)
+        slow = replace(real, name="slow", keep=keep)
         await Retention(people.house.db, people.clock, [slow]).keep(slow, now=began)
         run = (await people.house.retention.latest_runs())["slow"]
         assert (run.started_at, run.finished_at) == (began, began + timedelta(seconds=max(took, 0)))
@@ -435,7 +436,7 @@ async def test_a_long_sweep_keeps_its_lease_and_ends_when_it_has_lost_it(people:
             await people.house.db.execute("update job set epoch = epoch + 1, leased_by = 'another'")
         return await real.keep(db, now, size)
 
-    long = Retention(people.house.db, people.clock, [Promise("long", real.sentence, real.every, real.grace, keep)])
+    long = Retention(people.house.db, people.clock, [replace(real, name="long", keep=keep)])
     await Schedule(people.house.db, people.clock, retention_jobs(long), worker="w").run_due()
     assert batches == 3
     assert await people.count("subscriber") > 0

@@ -11,6 +11,7 @@ import pytest
 
 from newsletter.core.errors import SettingsError
 from newsletter.settings import Settings, load_settings
+from tests.conftest import POLICY
 
 SECRET = "a secret for tests, 32 characters or more"
 GIVEN = {
@@ -18,7 +19,7 @@ GIVEN = {
     "NEWSLETTER_SECRET": SECRET,
     "NEWSLETTER_BASE_URL": "https://news.example.org",
     "NEWSLETTER_SMTP_URL": "smtp://user:smtppass@relay.example.org",
-}
+} | POLICY
 
 
 def load(**changes: str | None) -> Settings:
@@ -35,7 +36,7 @@ def refusal(**changes: str | None) -> str:
     return str(refused.value)
 
 
-def test_four_settings_are_enough() -> None:
+def test_eight_settings_are_enough() -> None:
     settings = load()
     assert settings.confirm_within == timedelta(hours=24)
     assert settings.erase_left_after == timedelta(days=14)
@@ -43,9 +44,15 @@ def test_four_settings_are_enough() -> None:
     assert [str(relay) for relay in settings.relays] == ["relay.example.org:587"]
 
 
-@pytest.mark.parametrize("name", ["DATABASE_URL", "SECRET", "BASE_URL", "SMTP_URL"])
+@pytest.mark.parametrize("name", [name.removeprefix("NEWSLETTER_") for name in GIVEN])
 def test_what_is_missing_is_named_with_what_it_is_for(name: str) -> None:
     assert refusal(**{name: None}).startswith(f"NEWSLETTER_{name} is not set: ")
+
+
+def test_development_does_without_what_the_policy_needs_and_knows_it() -> None:
+    assert load().missing_in_policy == []
+    without = load(DEVELOPMENT="true", CONTROLLER=None, PRIVACY_CONTACT=None, STORAGE_COUNTRY=None, BACKUP_DAYS=None)
+    assert without.missing_in_policy == ["controller", "privacy_contact", "storage_country", "backup_days"]
 
 
 def test_a_variable_that_is_empty_counts_as_not_set() -> None:
