@@ -33,6 +33,7 @@ from newsletter.jobs.worker import Worker
 from newsletter.operators import promises as operators_promises
 from newsletter.operators.service import Operators, audit
 from newsletter.privacy import promises as privacy_promises
+from newsletter.privacy.outlook import Outlook
 from newsletter.privacy.service import Retention
 from newsletter.settings import Settings
 from newsletter.subscribing import promises as subscribing_promises
@@ -134,6 +135,10 @@ class House:
         )
 
     @cached_property
+    def outlook(self) -> Outlook:
+        return Outlook(self.db, self.retention.promises)
+
+    @cached_property
     def operators(self) -> Operators:
         return Operators(self.db)
 
@@ -206,6 +211,7 @@ class House:
             confirming=self.confirming,
             leaving=self.leaving,
             retention=self.retention,
+            outlook=self.outlook,
             operators=self.operators,
             campaigns=self.campaigns,
             trusted_proxies=self.settings.trusted_proxies,

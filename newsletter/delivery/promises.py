@@ -18,9 +18,9 @@ def promises(*, delivery_days: int) -> list[Promise]:
     """The declarations, with the deadlines of this installation."""
 
     def deliveries(words: NullTranslations) -> str:
-        return words.gettext("Who was sent which letter is forgotten after %(days)d days; what stays are sums.") % {
-            "days": delivery_days
-        }
+        return words.gettext(
+            "Who was sent which letter is forgotten %(days)d days after the week that it was sent in; what stays are sums."
+        ) % {"days": delivery_days}
 
     kept_for = timedelta(days=delivery_days)
 
@@ -29,10 +29,10 @@ def promises(*, delivery_days: int) -> list[Promise]:
         return (now - kept_for - WEEK).date() + timedelta(days=1)
 
     async def drop(db: Connection, now: datetime, size: int) -> Kept:  # noqa: ARG001  a week goes as a whole
-        return (await store.drop_week(db, before=before(now))).due_after(kept_for)
+        return (await store.drop_week(db, before=before(now))).due_after(kept_for + WEEK)
 
     async def due(db: Connection, now: datetime) -> Due:
-        return (await store.due_weeks(db, before=before(now))).due_after(kept_for)
+        return (await store.due_weeks(db, before=before(now))).due_after(kept_for + WEEK)
 
     def paces(words: NullTranslations) -> str:
         return words.gettext("How much mail a provider took from us at a time is forgotten after a day.")
@@ -50,7 +50,7 @@ def promises(*, delivery_days: int) -> list[Promise]:
             deadline=kept_for,
             at_most=timedelta(days=90),
             every=_HOUR,
-            grace=WEEK + _DAY,
+            grace=_DAY,
             keep=drop,
             due=due,
         ),

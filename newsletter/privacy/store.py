@@ -23,6 +23,15 @@ class Run:
     oldest_due: datetime | None
 
 
+@dataclass(frozen=True)
+class JobRun:
+    promise: str
+    last_run: datetime | None
+    next_run: datetime
+    last_error: str | None
+    removed: int
+
+
 @_sql.statement
 async def record_batch(
     db: Connection,
@@ -37,6 +46,10 @@ async def record_batch(
 
 @_sql.statement
 async def latest_runs(db: Connection) -> list[Run]: ...
+
+
+@_sql.statement
+async def job_runs(db: Connection) -> list[JobRun]: ...
 
 
 @_sql.statement

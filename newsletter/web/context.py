@@ -65,6 +65,12 @@ def client_address(request: web.Request) -> Address | None:
     return heard
 
 
+def is_ours(request: web.Request) -> bool:
+    """Whether somebody on this machine or in a trusted network asks for themselves."""
+    address = client_address(request)
+    return address is not None and _is_among(address, services(request).trusted_proxies)
+
+
 def _parsed(text: str) -> Address | None:
     """An address as proxies write it: bare, with a port, or in brackets."""
     bare = text.strip().strip('"')

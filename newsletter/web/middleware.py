@@ -13,7 +13,7 @@ from newsletter.web.bodies import LARGEST, LARGEST_FOR_PROGRAMS, check_length
 from newsletter.web.context import LEADS_TO, OPEN_TO, client_address, services, set_moment
 from newsletter.web.problems import answer, is_api, problem_of
 
-_QUIET = ("/healthz", "/readyz")
+_QUIET = ("/healthz", "/readyz", "/metrics")
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
 )

@@ -4,50 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from newsletter.app import House
-from newsletter.cli.main import main
 from newsletter.core.database import Database
 from newsletter.core.keys import open_keyring
 from newsletter.core.migrations import migrate, migrations
 from newsletter.core.tokens import Purpose, Tokens
 from newsletter.dev.mailbox import Mailbox
-from newsletter.settings import Settings
 from newsletter.subscribing.lists import list_by_slug
-from tests.conftest import POLICY, SECRET, START, ManualClock
-
-Run = Callable[..., Awaitable[Result]]
+from tests.conftest import SECRET, START, ManualClock
+from tests.integration.cli.conftest import Run
 
 CREATE_LIST = [
     *("list", "create", "letter", "--name", "en=Letter", "--name", "de=Brief", "--description", "en=Monthly"),
     *("--sender", "Society", "--from", "letter@society.example", "--contact", "privacy@society.example"),
     *("--postal-address", "Harbour Street 4, Flensburg", "--time-zone", "Europe/Berlin"),
 ]
-
-
-@pytest.fixture
-def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in a thread (it brings its own event loop); gives click's result."""
-    monkeypatch.chdir(tmp_path)
-    given = {
-        "NEWSLETTER_DATABASE_URL": settings.database_url.get_secret_value(),
-        "NEWSLETTER_SECRET": SECRET,
-        "NEWSLETTER_BASE_URL": settings.base_url,
-        "NEWSLETTER_SMTP_URL": settings.smtp_url.get_secret_value(),
-    } | POLICY
-
-    async def run(*arguments: str, **environment: str) -> Result:
-        runner = CliRunner(env={**given, **environment})
-        return await asyncio.to_thread(runner.invoke, main, [*arguments], terminal_width=80)
-
-    return run
 
 
 async def make_list(run: Run) -> None:

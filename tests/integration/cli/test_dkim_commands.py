@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from newsletter.app import House
-from newsletter.cli.main import main
 from newsletter.delivery import signing
 from newsletter.delivery.dkim import DkimKey, dns_record, generate_key, load_private_key
-from newsletter.settings import Settings
 from newsletter.subscribing.lists import ListText, NewList, NewSender, create_list
-from tests.conftest import POLICY, SECRET
-
-Run = Callable[..., Awaitable[Result]]
+from tests.integration.cli.conftest import Run
 
 RECORD = "news1._domainkey.society.example"
 
 
 @pytest.fixture
-async def run(settings: Settings, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in a thread (it brings its own event loop); there is a list "letter". Gives click's result."""
-    monkeypatch.chdir(tmp_path)
+async def run(run: Run, house: House) -> Run:
+    """There is a list "letter"."""
     sender = NewSender("Society", "letter@society.example", "Harbour Street 4", "privacy@society.example")
     new = NewList("letter", {"en": ListText("Letter", "")})
     await create_list(house.db, new, sender, base_host=house.host, now=house.clock.now())
-    given = {
-        "NEWSLETTER_DATABASE_URL": settings.database_url.get_secret_value(),
-        "NEWSLETTER_SECRET": SECRET,
-        "NEWSLETTER_BASE_URL": settings.base_url,
-        "NEWSLETTER_SMTP_URL": settings.smtp_url.get_secret_value(),
-    } | POLICY
-
-    async def run(*arguments: str, **environment: str) -> Result:
-        runner = CliRunner(env={**given, **environment})
-        return await asyncio.to_thread(runner.invoke, main, [*arguments], terminal_width=80)
-
     return run
 
 

@@ -1,0 +1,89 @@
+"""`newsletter promises`: whether the privacy policy is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import click
+
+from newsletter.cli.house import as_json, command, open_house, print_json, print_table, settings
+from newsletter.privacy.outlook import Forecast, Standing
+
+UNITS = ((timedelta(days=365), "year"), (timedelta(days=1), "day"), (timedelta(hours=1), "hour"), (timedelta(minutes=1), "min"))
+
+
+@click.command("promises")
+@click.option("--check", is_flag=True, help="Print what is overdue; exit with 1 if anything is.")
+@click.option("--forecast", "days", type=click.IntRange(1, 366), metavar="DAYS", help="What will be removed on which day.")
+@as_json
+@command
+async def promises(*, check: bool, days: int | None, as_json: bool) -> None:
+    """Each promise of the privacy policy: its deadline, what is due and
+    overdue, when its job last ran and what it removed.
+
+    Due is what the next run removes; overdue is what should have been gone
+    already. With --check it is a test for whatever watches the machine.
+    """
+    async with open_house(settings(), name="promises") as house:
+        now = house.clock.now()
+        if days is not None:
+            return _show_forecast(await house.outlook.forecast(days=days, now=now), as_json=as_json)
+        standings = await house.outlook.standings(now=now)
+    overdue = [each for each in standings if each.overdue]
+    if as_json:
+        print_json(overdue if check else standings)
+    elif check:
+        _show_overdue(overdue)
+    else:
+        _show(standings, now)
+    if check and overdue:
+        raise SystemExit(1)
+    return None
+
+
+def _show(standings: Sequence[Standing], now: datetime) -> None:
+    rows = [
+        (
+            each.promise,
+            _span(timedelta(seconds=each.deadline_s)),
+            f"{each.due:,}",
+            f"{each.overdue:,}",
+            f"{_span(now - each.last_run)} ago" if each.last_run else "never",
+            f"{each.removed:,}",
+            (f"in {_span(each.next_run - now)}" if each.next_run > now else "now") if each.next_run else "–",
+        )
+        for each in standings
+    ]
+    print_table(rows, "PROMISE", "DEADLINE", "DUE", "OVERDUE", "LAST RUN", "REMOVED", "NEXT RUN")
+
+
+def _show_overdue(overdue: Sequence[Standing]) -> None:
+    if not overdue:
+        click.echo("All promises are kept.")
+    for each in overdue:
+        since = _span(timedelta(seconds=each.oldest_overdue_s))
+        click.echo(f"{each.promise}: {each.overdue:,} overdue, the oldest for {since}.")
+    if overdue:
+        click.echo("Jobs run in workers: see that `newsletter work` is up, and what its log says.")
+
+
+def _show_forecast(found: Sequence[Forecast], *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+    elif found:
+        print_table([(each.day.isoformat(), each.promise, f"{each.removed:,}") for each in found], "DAY", "PROMISE", "REMOVED")
+    else:
+        click.echo("Nothing of what is there now is to be removed in that time.")
+
+
+def _span(length: timedelta) -> str:
+    """In the largest unit that it has two of, or in seconds."""
+    for unit, name in UNITS:
+        count = length // unit
+        if count >= 2 or (count == 1 and length % unit == timedelta(0)):
+            return f"{count} {name}{'s' if count > 1 and name != 'min' else ''}"
+    return f"{int(length.total_seconds())} s"
+
+
+COMMANDS = [promises]

@@ -1,0 +1,54 @@
+"""`newsletter promises`: a table for people, an exit code for whatever watches."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from newsletter.app import House
+from newsletter.core.clock import DatabaseClock
+from newsletter.jobs.schedule import Schedule, retention_jobs
+from tests.integration.cli.conftest import Run
+
+LEFT = """insert into subscriber (subscriber_id, address, domain, language, created_at, left_at)
+          values (gen_random_uuid(), 'ada@example.org', 'example.org', 'en', $1, $1)"""
+
+
+async def test_the_check_fails_and_names_the_promise_until_its_job_has_run(run: Run, house: House) -> None:
+    clock = DatabaseClock()
+    await clock.refresh(house.db)
+    assert (await run("promises", "--check")).output == "All promises are kept.\n"
+
+    await house.db.execute(LEFT, clock.now() - timedelta(days=14, hours=23))
+    assert (await run("promises", "--check")).exit_code == 0, "its job has a day for it"
+    await house.db.execute("update subscriber set left_at = left_at - interval '2 hours'")
+    late = await run("promises", "--check")
+    assert late.exit_code == 1
+    assert late.output.startswith("left: 1 overdue, the oldest for 25 hours.\n")
+    assert "newsletter work" in late.output
+    (told,) = json.loads((await run("promises", "--check", "--json")).output)
+    assert (told["promise"], told["overdue"]) == ("left", 1)
+
+    await Schedule(house.db, clock, retention_jobs(house.retention), worker="w").run_due()
+    assert (await run("promises", "--check")).exit_code == 0
+
+
+async def test_the_table_fits_a_terminal_and_json_has_every_field(run: Run, house: House) -> None:
+    clock = DatabaseClock()
+    await clock.refresh(house.db)
+    await Schedule(house.db, clock, retention_jobs(house.retention), worker="w").run_due()
+    table = (await run("promises")).output.splitlines()
+    assert len(table) == 1 + len(house.retention.promises)
+    assert max(map(len, table)) <= 80
+    told = json.loads((await run("promises", "--json")).output)
+    assert set(told[0]) == {
+        "promise", "deadline_s", "due", "overdue", "oldest_overdue_s", "last_run", "removed", "next_run"}  # fmt: skip
+
+
+async def test_the_forecast_is_a_table_by_day_or_says_that_nothing_goes(run: Run, house: House) -> None:
+    clock = DatabaseClock()
+    await clock.refresh(house.db)
+    assert (await run("promises", "--forecast", "30")).output.startswith("Nothing of what is there now")
+    await house.db.execute(LEFT, clock.now())
+    day = (clock.now() + timedelta(days=14)).date().isoformat()
+    assert (await run("promises", "--forecast", "30")).output == f"DAY         PROMISE  REMOVED\n{day}  left     1\n"
