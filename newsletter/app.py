@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from newsletter.campaigns.service import Campaigns
 from newsletter.consent import promises as consent_promises
+from newsletter.consent.evidence import Evidence
 from newsletter.consent.rules import Keeps
 from newsletter.consent.service import Ledger
 from newsletter.core.clock import Clock, DatabaseClock
@@ -92,6 +93,10 @@ class House:
             keeps=Keeps(self.settings.evidence),
             evidence_for=timedelta(days=self.settings.evidence_days),
         )
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        return Evidence(self.db, self.keyring, audit)
 
     @cached_property
     def joining(self) -> Joining:

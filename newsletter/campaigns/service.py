@@ -16,6 +16,7 @@ from newsletter.campaigns.frame import Frame
 from newsletter.campaigns.letter import Letter
 from newsletter.campaigns.store import CampaignRow
 from newsletter.core.addresses import parse_address
+from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput, NotFound
 from newsletter.core.i18n import translations
@@ -28,9 +29,6 @@ from newsletter.delivery.signing import Signing
 from newsletter.delivery.store import Reader
 from newsletter.subscribing.links import Links
 from newsletter.subscribing.lists import MailingList, list_by_id, list_by_slug
-
-Audit = Callable[[Connection, str, str, str, datetime], Awaitable[None]]
-"""Writes who did what to what, in the transaction of the act: (db, by, action, target, now)."""
 
 SLOWER = "This content has conditions or filters that are worked out for each reader: it is sent more slowly."
 

@@ -84,6 +84,31 @@ class Suppression:
     until: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class SealedEvent:
+    """One event of evidence that outlived the person, with the texts that its hashes stand for.
+
+    `address`, `network` and `agent` are there only where the settings keep evidence in full.
+    """
+
+    kind: str
+    list: str | None
+    occurred_at: datetime
+    language: str
+    form: str
+    via: str | None
+    wording: str | None
+    mail: str | None
+    process: str | None
+    address: str | None
+    network: str | None
+    agent: str | None
+    erased_at: datetime
+    expires_at: datetime
+    held_at: datetime | None
+    hold_reason: str | None
+
+
 def may_be_asked(suppressions: Iterable[Suppression], now: datetime) -> bool:
     """Whether a sign-up may be answered by mail. What stands against one list counts for all: a bomber changes lists."""
     for suppression in suppressions:

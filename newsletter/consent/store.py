@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from newsletter.consent.rules import Suppression
+from newsletter.consent.rules import SealedEvent, Suppression
 from newsletter.core.database import Connection
 from newsletter.core.promises import Due, Kept
 from newsletter.core.queries import Queries
@@ -74,6 +74,18 @@ async def remember_erased(db: Connection, *, subscriber_ids: Sequence[UUID], unt
 async def seal_evidence(
     db: Connection, *, subscriber_ids: Sequence[UUID], in_full: bool, expires_at: datetime, now: datetime
 ) -> None: ...
+
+
+@_sql.statement
+async def sealed_evidence(db: Connection, *, subscriber_id: UUID) -> list[SealedEvent]: ...
+
+
+@_sql.statement
+async def hold_evidence(db: Connection, *, subscriber_id: UUID, reason: str, now: datetime) -> int: ...
+
+
+@_sql.statement
+async def release_evidence(db: Connection, *, subscriber_id: UUID) -> int: ...
 
 
 @_sql.statement

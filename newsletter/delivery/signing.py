@@ -21,6 +21,7 @@ import dns.name
 import dns.resolver
 import idna
 
+from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, InvalidInput, NewsletterError, NotFound
 from newsletter.core.keys import hold_secret, unwrap, wrap
@@ -49,9 +50,6 @@ _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _SELECTOR = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})+")
 _LONGEST_NAME = 253
-
-Audit = Callable[[Connection, str, str, str, datetime], Awaitable[None]]
-"""Writes down who did what to what, in the caller's transaction: `audit(db, by, action, target, now)`."""
 
 Lookup = Callable[[str], Awaitable[list[str]]]
 """The TXT records of a name, each as one text; none where DNS says that there are none."""

@@ -13,7 +13,7 @@ from newsletter.core.database import Database
 from newsletter.core.errors import Conflict, DatabaseError, DatabaseUnavailable, StatementTimeout
 from newsletter.core.logs import get_logger
 from newsletter.jobs import store
-from newsletter.privacy.service import Retention
+from newsletter.privacy.service import JOB, Retention
 
 LEASE = timedelta(minutes=10)
 """After which another worker may run a job whose worker fell silent."""
@@ -45,7 +45,7 @@ def retention_jobs(retention: Retention) -> list[Job]:
         async def run(now: datetime, renew: Renew) -> int:
             return (await retention.keep(promise, now=now, before_each=renew)).removed
 
-        return Job(f"keep:{promise.name}", promise.every, run)
+        return Job(f"{JOB}{promise.name}", promise.every, run)
 
     return [job(index) for index in range(len(retention.promises))]
 

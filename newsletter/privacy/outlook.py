@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from newsletter.core.database import Database
 from newsletter.core.promises import Promise
 from newsletter.privacy import store
+from newsletter.privacy.service import JOB
 
 _DAY = timedelta(days=1)
 
@@ -50,7 +51,7 @@ class Outlook:
 
     async def standings(self, *, now: datetime) -> list[Standing]:
         """In the order of declaration."""
-        runs = {run.promise: run for run in await store.job_runs(self._db)}
+        runs = {run.promise: run for run in await store.job_runs(self._db, prefix=JOB)}
         return [await self._standing(promise, runs.get(promise.name), now) for promise in self._promises]
 
     async def _standing(self, promise: Promise, run: store.JobRun | None, now: datetime) -> Standing:

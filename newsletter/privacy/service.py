@@ -11,6 +11,9 @@ from newsletter.core.database import Database
 from newsletter.core.promises import Kept, Promise
 from newsletter.privacy import store
 
+JOB = "keep:"
+"""What the job of a promise is called, before the promise's name."""
+
 BATCH = 500
 """Rows that one transaction removes at most, so that nobody waits long for a lock."""
 

@@ -28,7 +28,6 @@ class JobRun:
     promise: str
     last_run: datetime | None
     next_run: datetime
-    last_error: str | None
     removed: int
 
 
@@ -49,7 +48,7 @@ async def latest_runs(db: Connection) -> list[Run]: ...
 
 
 @_sql.statement
-async def job_runs(db: Connection) -> list[JobRun]: ...
+async def job_runs(db: Connection, *, prefix: str) -> list[JobRun]: ...
 
 
 @_sql.statement

@@ -77,6 +77,31 @@ where e.subscriber_id = any(:subscriber_ids::uuid[])
       and c.used_at is null and c.expires_at > :now)
 order by e.subscriber_id, e.event_id;
 
+-- name: sealed_evidence
+-- All that remains about one person, in the order it occurred, with the texts that its hashes stand for.
+select e.kind, l.slug as list, e.occurred_at, e.language, e.form, e.via, w.content as wording, m.content as mail,
+       p.content as process, e.address, host(e.network) as network, e.agent, e.erased_at, e.expires_at, e.held_at, e.hold_reason
+from evidence e
+left join list l using (list_id)
+left join wording w on w.wording_hash = e.wording_hash
+left join wording m on m.wording_hash = e.mail_hash
+left join wording p on p.wording_hash = e.process_hash
+where e.subscriber_id = :subscriber_id
+order by e.occurred_at, e.evidence_id;
+
+-- name: hold_evidence
+-- While somebody disputes it.
+with held as (
+  update evidence set held_at = :now, hold_reason = :reason where subscriber_id = :subscriber_id and held_at is null returning 1
+)
+select count(*)::integer from held;
+
+-- name: release_evidence
+with released as (
+  update evidence set held_at = null, hold_reason = null where subscriber_id = :subscriber_id and held_at is not null returning 1
+)
+select count(*)::integer from released;
+
 -- name: expire_evidence
 -- Its time is over. A dispute keeps it for longer, and not for ever.
 with due as (

@@ -14,10 +14,11 @@ group by promise, started_at;
 
 -- name: job_runs
 -- When the job of each promise last ran, what it removed then, and when it runs next.
-select substr(j.name, 6) as promise, j.last_finished as last_run, j.next_run_at as next_run, j.last_error,
+select j.promise, j.last_finished as last_run, j.next_run_at as next_run,
        (select coalesce(sum(r.removed), 0) from retention_run r
-        where r.promise = substr(j.name, 6) and r.started_at = j.last_started)::bigint as removed
-from job j where j.name like 'keep:%' order by j.name;
+        where r.promise = j.promise and r.started_at = j.last_started)::bigint as removed
+from (select *, substr(name, length(:prefix::text) + 1) as promise from job where starts_with(name, :prefix)) j
+order by j.promise;
 
 -- name: expire_runs
 with due as (select run_id from retention_run where started_at <= :before order by started_at limit :size),

@@ -1,0 +1,84 @@
+"""`newsletter evidence`: proof of consent of people who were erased."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from newsletter.cli.house import as_json, command, moment, open_house, print_json, settings
+from newsletter.consent.rules import SealedEvent
+
+BY = "command line"
+
+_reason = click.option("--reason", required=True, help="Why, such as a case number; recorded. No address.")
+
+
+@click.group()
+def evidence() -> None:
+    """Proof of consent that outlives an address."""
+
+
+@evidence.command("open")
+@click.argument("address")
+@_reason
+@as_json
+@command
+async def open_evidence(address: str, reason: str, *, as_json: bool) -> None:
+    """Show what is kept about ADDRESS, which somebody who was erased names.
+
+    It is recorded that this was done, and why.
+    """
+    async with open_house(settings(), name="evidence") as house:
+        found = await house.evidence.open(address, reason=reason, by=BY, now=house.clock.now())
+    if as_json:
+        print_json(found)
+    elif found:
+        _show(found)
+    else:
+        click.echo("Nothing is kept about this address: never subscribed, or its time is over.")
+
+
+@evidence.command("hold")
+@click.argument("address")
+@_reason
+@command
+async def hold(address: str, reason: str) -> None:
+    """Keep it from expiring while it is disputed; for three years at most."""
+    async with open_house(settings(), name="evidence") as house:
+        held = await house.evidence.hold(address, reason=reason, by=BY, now=house.clock.now())
+    click.echo(f"{held} events are held.")
+
+
+@evidence.command("release")
+@click.argument("address")
+@command
+async def release(address: str) -> None:
+    """The dispute is over."""
+    async with open_house(settings(), name="evidence") as house:
+        released = await house.evidence.release(address, by=BY, now=house.clock.now())
+    click.echo(f"{released} events are released.")
+
+
+def _show(found: Sequence[SealedEvent]) -> None:
+    first = found[0]
+    click.echo(f"Erased {moment(first.erased_at)}; kept until {moment(first.expires_at)}", nl=False)
+    click.echo(f", held since {moment(first.held_at)}: {first.hold_reason}" if first.held_at else "")
+    for event in found:
+        click.echo(f"\n{moment(event.occurred_at)}  {event.kind}  {event.list or 'every list'}")
+        told = {
+            "by": event.via,
+            "from": event.form,
+            "address": event.address,
+            "network": event.network,
+            "browser": event.agent,
+            "agreed to": event.wording,
+            "process": event.process,
+            "mail": event.mail,
+        }
+        for name, text in told.items():
+            if text:
+                click.echo(f"  {name}: " + text.strip().replace("\n", "\n    "))
+
+
+COMMANDS = [evidence]
