@@ -26,6 +26,11 @@ CLOSE_WITHIN = 5.0
 ANSWER_WITHIN = 60.0
 """Seconds that a statement may take, so that a hung server is noticed."""
 
+_PLANS = "force_custom_plan"
+"""A plan is made for each execution, by the size that tables have then. One that was made while a table was empty would be kept
+until statistics are renewed: measured while 50,000 people were erased, the codes that stay took a campaign's next chunk from
+15 ms to 6 s. Planning takes a millisecond for a chunk of 250 readers."""
+
 _GONE = (
     OSError,
     asyncpg.PostgresConnectionError,
@@ -118,7 +123,7 @@ class Database:
                 command_timeout=answer_within,
                 init=_prepare_connection,
                 reset=_nothing_to_reset,
-                server_settings={"application_name": name, "timezone": "UTC"},
+                server_settings={"application_name": name, "timezone": "UTC", "plan_cache_mode": _PLANS},
             )
         return cls(pool, url)
 

@@ -1,6 +1,6 @@
 """`make bench`: measures this machine. Prints figures, asserts nothing, ends by itself.
 
-    python -m tests.bench [start] [answers] [rates] [ahead] [compose]      without a name: all of them
+    python -m tests.bench [start] [answers] [rates] [ahead] [compose] [purge]      without a name: all of them
 
 Timings are noisy on a small machine: look at ratios within one run.
 """
@@ -8,51 +8,41 @@ Timings are noisy on a small machine: look at ratios within one run.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import statistics
 import sys
 import tempfile
 import time
-from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from asyncio.subprocess import PIPE
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 from aiohttp.test_utils import TestClient, TestServer
 
-from newsletter.app import House
 from newsletter.bench.sink import running_sink
 from newsletter.campaigns.content import Draft, Format, compile_content
 from newsletter.campaigns.content import Reader as Recipient
 from newsletter.campaigns.frame import Frame
 from newsletter.campaigns.letter import Letter
-from newsletter.campaigns.service import NewCampaign
 from newsletter.consent.service import Origin
-from newsletter.core.clock import DatabaseClock
-from newsletter.core.database import Database
 from newsletter.core.i18n import translations
-from newsletter.core.keys import Keyring, open_keyring
+from newsletter.core.keys import Keyring
 from newsletter.core.logs import set_up_logs
-from newsletter.core.migrations import migrate
 from newsletter.core.tokens import Tokens
 from newsletter.delivery.compiled import compile_message
 from newsletter.delivery.store import Reader
-from newsletter.dev.postgres import EmbeddedPostgres
-from newsletter.settings import Settings, load_settings
 from newsletter.subscribing.joining import SignupForm
 from newsletter.subscribing.links import Links
-from newsletter.subscribing.lists import ListText, MailingList, NewList, NewSender, Sender, create_list
+from newsletter.subscribing.lists import ListText, MailingList, Sender
 from newsletter.web.server import make_app
+from tests.bench.purge import purge
+from tests.bench.stage import LETTER, begun, bench_house, known, populate, workers
 from tests.ports import free_port
 from tests.relay import ScriptedRelay
 
-LETTER = "Dear {{ name }},\n\n" + ("The tide comes in, and the tide goes out. " * 13 + "\n\n") * 5 + "{{ name }}, see you."
 GUESSES = 400
 """Sign-ups of each kind whose time is taken."""
 
@@ -96,34 +86,6 @@ async def answers() -> None:
         print(f"answers    known    {statistics.median(times[True]) * 1000:6.2f} ms, median of {GUESSES}")
         print(f"answers    unknown  {statistics.median(times[False]) * 1000:6.2f} ms")
         print(f"answers    guessed  {max(slower, 1 - slower) * 100:6.1f} % right by time alone")
-
-
-def known(number: int, domain: str = "example.org") -> str:
-    return f"reader{number}@{domain}"
-
-
-@asynccontextmanager
-async def workers(house: House, count: int, smtp_url: str, **settings: str) -> AsyncIterator[None]:
-    """Real ones, each a process."""
-    environment = {**os.environ, **settings_of(house), "NEWSLETTER_SMTP_URL": smtp_url, **settings}
-    processes = [
-        await asyncio.create_subprocess_exec(sys.executable, "-m", "newsletter", "work", env=environment, stderr=DEVNULL)
-        for _ in range(count)
-    ]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.terminate()
-        await asyncio.gather(*(process.wait() for process in processes))
-
-
-async def begun(house: House) -> int:
-    """The number of a campaign that is being sent."""
-    draft = Draft("en", "The long tide", "", Format.MARKDOWN, LETTER)
-    number = await house.campaigns.create(NewCampaign("letter", "bench", (draft,)), by="bench", now=house.clock.now())
-    await house.campaigns.send(number, by="bench", now=house.clock.now())
-    return number
 
 
 async def rates() -> None:
@@ -240,75 +202,13 @@ def bench_letter(body: str) -> Letter:
     return Letter(1, mailing_list, {"en": content}, Links(tokens, site), b"m" * 32, "society.example")
 
 
-async def populate(house: House, readers: int, *, domains: Sequence[str] = ("example.org",)) -> None:
-    """Confirmed readers by COPY."""
-    now = datetime.now(UTC)
-    list_id = await house.db.fetchval("select list_id from list")
-    people = [(known(number, domains[number % len(domains)]), domains[number % len(domains)]) for number in range(readers)]
-    ids = [(house.keyring.subscriber_id(address), address, domain) for address, domain in people]
-    connection = await asyncpg.connect(house.settings.database_url.get_secret_value())
-    await connection.copy_records_to_table(
-        "subscriber",
-        records=[(id_, address, domain, "Ada", "en", now) for id_, address, domain in ids],
-        columns=["subscriber_id", "address", "domain", "name", "language", "created_at"],
-    )
-    await connection.copy_records_to_table(
-        "subscription",
-        records=[(id_, list_id, "confirmed", "en", now, now) for id_, _, _ in ids],
-        columns=["subscriber_id", "list_id", "state", "language", "requested_at", "confirmed_at"],
-    )
-    await connection.close()
-
-
-def settings_of(house: House) -> dict[str, str]:
-    """As environment variables."""
-    return {
-        "NEWSLETTER_DATABASE_URL": house.settings.database_url.get_secret_value(),
-        "NEWSLETTER_SECRET": house.settings.secret.get_secret_value(),
-        "NEWSLETTER_BASE_URL": house.settings.base_url,
-        "NEWSLETTER_SMTP_URL": house.settings.smtp_url.get_secret_value(),
-        "NEWSLETTER_DEVELOPMENT": "true",
-    }
-
-
-def bench_settings(database_url: str) -> Settings:
-    return load_settings(
-        {
-            "NEWSLETTER_DATABASE_URL": database_url,
-            "NEWSLETTER_SECRET": "a secret for benches, 32 characters or more",
-            "NEWSLETTER_BASE_URL": "https://news.example.org",
-            "NEWSLETTER_SMTP_URL": "smtp://127.0.0.1:1?starttls=never",
-            "NEWSLETTER_SIGNUPS_PER_NETWORK_HOUR": "1000000",
-            "NEWSLETTER_DEVELOPMENT": "true",
-        }
-    )
-
-
-@asynccontextmanager
-async def bench_house() -> AsyncIterator[House]:
-    """A database as it is in production, with one list."""
-    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder)) as postgres:
-        settings = bench_settings(postgres.url)
-        db = await Database.connect(postgres.url)
-        clock = DatabaseClock()
-        await migrate(db, now=clock.now())
-        house = House(settings, db, await open_keyring(db, settings.secret.get_secret_value(), now=clock.now()), clock)
-        sender = NewSender("Society", "letter@society.example", "Harbour Street 4, Flensburg", "privacy@society.example")
-        texts = {"en": ListText("The Letter", "Monthly.")}
-        await create_list(db, NewList("letter", texts), sender, base_host=house.host, now=clock.now() - timedelta(days=1))
-        try:
-            yield house
-        finally:
-            await house.close()
-            await db.close()
-
-
 BENCHES: dict[str, Callable[[], Awaitable[None]]] = {
     "start": start,
     "answers": answers,
     "rates": rates,
     "ahead": ahead,
     "compose": compose,
+    "purge": purge,
 }
 
 

@@ -195,3 +195,15 @@ async def test_closing_does_not_wait_for_ever(database_url: str, monkeypatch: py
     with pytest.raises(DatabaseUnavailable):
         await running
     await watcher.close()
+
+
+async def test_each_execution_is_planned_for_the_size_that_tables_have_by_then(database_url: str) -> None:
+    """A plan that was kept from when a table was empty made a chunk of a campaign take 6 s instead of 15 ms."""
+    db = await Database.connect(database_url, size=1)
+    for number in range(10):
+        await db.fetchval("select count(*) from suppression where list_id = $1", number)
+    planned = await db.fetch(
+        "select generic_plans, custom_plans from pg_prepared_statements where statement like 'select count%'"
+    )
+    assert [tuple(row) for row in planned] == [(0, 10)]
+    await db.close()

@@ -1,0 +1,83 @@
+"""A million people who are due to be deleted, while others sign up and a campaign goes out."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from datetime import timedelta
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from newsletter.app import House
+from newsletter.bench.sink import running_sink
+from newsletter.core.database import Database
+from newsletter.web.server import make_app
+from tests.bench.stage import begun, bench_house, populate, workers
+
+DUE = 1_000_000
+READERS = 200_000
+SIGNUP_EVERY = 0.2
+"""Seconds."""
+LOOK_EVERY = 0.02
+
+PEOPLE = """
+    with people as (
+      insert into subscriber (subscriber_id, address, domain, language, created_at, left_at)
+      select gen_random_uuid(), 'left' || n || '@example.net', 'example.net', 'en', $1, $1
+      from generate_series(1, $2::integer) n
+      returning subscriber_id
+    ), subscriptions as (
+      insert into subscription (subscriber_id, list_id, state, language, requested_at, confirmed_at, unsubscribed_at,
+                                unsubscribed_via)
+      select subscriber_id, 1, 'unsubscribed', 'en', $1, $1, $1, 'link' from people
+    )
+    insert into consent_event (subscriber_id, list_id, kind, occurred_at, language)
+    select subscriber_id, 1, kind, $1, 'en' from people, unnest('{asked,confirmed,unsubscribed}'::text[]) as kind"""
+OLDEST_STATEMENT = """
+    select coalesce(max(extract(epoch from clock_timestamp() - query_start)), 0)::float8 from pg_stat_activity
+    where state = 'active' and backend_type = 'client backend' and application_name ~ '^newsletter'"""
+
+
+async def purge() -> None:
+    """How long it takes, the longest statement of ours, and the slowest answer to a sign-up."""
+    async with bench_house() as house, running_sink() as sink:
+        await populate(house, READERS)
+        await house.db.execute(PEOPLE, house.clock.now() - timedelta(days=15), DUE)
+        await house.db.execute("analyze")
+        async with (
+            TestClient(TestServer(make_app(house.services()))) as client,
+            workers(house, 1, f"smtp://{sink.host}:{sink.port}?starttls=never&rate=1000"),
+        ):
+            await begun(house)
+            over = asyncio.Event()
+            watching = asyncio.create_task(longest_statement(house, over))
+            answers: list[float] = []
+            began = time.monotonic()
+            while await house.db.fetchval("select exists (select from subscriber where left_at is not null)"):
+                asked = time.monotonic()
+                answer = await client.post("/subscribe/letter", data={"email": f"stranger{len(answers)}@example.org"})
+                assert answer.status == 200
+                answers.append(time.monotonic() - asked)
+                await asyncio.sleep(SIGNUP_EVERY)
+            took = time.monotonic() - began
+            over.set()
+            longest = await watching
+            sent = await house.db.fetchval("select sum(accepted) from batch")
+    print(f"purge      {took:6.0f} s for {DUE:,} people, {DUE / took:,.0f} a second; beside it {sent:,} mails")
+    print(f"purge      {longest * 1000:6.0f} ms the longest statement")
+    print(f"purge      {max(answers) * 1000:6.0f} ms the slowest of {len(answers)} sign-ups")
+    print(f"purge      {statistics.median(answers) * 1000:6.0f} ms the median of them")
+
+
+async def longest_statement(house: House, over: asyncio.Event) -> float:
+    """Seconds. Looks so often that no statement of a second can pass unseen."""
+    longest = 0.0
+    db = await Database.connect(house.settings.database_url.get_secret_value(), size=1, name="watch")
+    try:
+        while not over.is_set():
+            longest = max(longest, await db.fetchval(OLDEST_STATEMENT))
+            await asyncio.sleep(LOOK_EVERY)
+    finally:
+        await db.close()
+    return longest
