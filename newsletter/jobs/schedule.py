@@ -66,11 +66,13 @@ class Schedule:
 
     async def run_due(self) -> list[str]:
         """Run every job that is due and that nobody else runs; returns their names."""
-        return [job.name for job in self._jobs if not self._stopping and await self._run_if_due(job)]
+        if self._stopping:
+            return []
+        due = await store.due_jobs(self._db, names=[job.name for job in self._jobs], now=self._clock.now())
+        return [job.name for job in self._jobs if job.name in due and not self._stopping and await self._run_if_due(job)]
 
     async def _run_if_due(self, job: Job) -> bool:
         now = self._clock.now()
-        await store.add_job(self._db, name=job.name, now=now)
         epoch = await store.claim_job(self._db, name=job.name, worker=self._worker, now=now, lease_until=now + LEASE)
         if epoch is None:
             return False

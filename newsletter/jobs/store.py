@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,7 +22,7 @@ class JobState:
 
 
 @_sql.statement
-async def add_job(db: Connection, *, name: str, now: datetime) -> None: ...
+async def due_jobs(db: Connection, *, names: Sequence[str], now: datetime) -> list[str]: ...
 
 
 @_sql.statement

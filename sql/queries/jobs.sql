@@ -1,8 +1,15 @@
 -- The schedule. APScheduler only ticks; what has run and what is due stands here, so that any number of workers may tick.
 
--- name: add_job
--- Known from now on, due at once.
-insert into job (name, next_run_at) values (:name, :now) on conflict do nothing;
+-- name: due_jobs
+-- Which of these are due and run by nobody. One that is not known yet is from now on, and due at once.
+with added as (
+  insert into job (name, next_run_at) select name, :now from unnest(:names::text[]) as asked(name)
+  on conflict do nothing returning name
+)
+select name from added
+union all
+select name from job
+where name = any(:names) and next_run_at <= :now and (lease_until is null or lease_until < :now);
 
 -- name: claim_job
 -- The epoch that the run is guarded by, for exactly one of those who ask, as long as its lease lasts; no row for the others.

@@ -66,8 +66,9 @@ async def test_a_tick_that_is_at_work_is_finished_and_nothing_is_begun_after_it(
         raise AssertionError
 
     logged = await stopped(working(house, works=works, never=never), begun, go_on)
-    (state,) = await store.job_states(house.db)
+    other, state = await store.job_states(house.db)
     assert (state.name, state.last_error, state.last_finished) == ("works", None, house.clock.now())
+    assert (other.name, other.last_started) == ("never", None)
     assert logged[-1] | {"worker": ""} == {"event": "worker_stopped", "worker": "", "drained": True, "log_level": "info"}
 
 

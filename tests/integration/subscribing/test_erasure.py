@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import os
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +13,7 @@ from newsletter.core.addresses import parse_address
 from newsletter.core.database import Database
 from newsletter.core.errors import DatabaseError
 from tests.conftest import Server
+from tests.dumps import dump, forms
 from tests.people import People
 
 RARE = ("Quincunx.Zaffre+Xylem@Rare-Syzygy.example", "Zäffre.Quokka@wörld-sphinx.example")
@@ -129,14 +126,14 @@ async def test_a_dump_holds_the_address_nowhere(people: People, server: Server, 
         if by == "the button":
             await people.erase_now(token)
     if by == "the clock":
-        before = await _dump(server, database_url)
+        before = await dump(server, database_url)
         assert [address for address in RARE if parse_address(address).typed.encode() not in before] == []
         people.clock.move(days=14)
         await people.tick()
-    dump = await _dump(server, database_url)
+    after = await dump(server, database_url)
     for address in RARE:
-        assert [form for form in _forms(address) if form.lower() in dump.lower()] == []
-        assert str(people.id_of(address)).encode() in dump
+        assert [form for form in _forms(address) if form.lower() in after.lower()] == []
+        assert str(people.id_of(address)).encode() in after
 
 
 def _forms(address: str) -> Iterator[bytes]:
@@ -144,28 +141,13 @@ def _forms(address: str) -> Iterator[bytes]:
     parsed = parse_address(address)
     local, _, domain = address.rpartition("@")
     for text in {address, parsed.typed, parsed.normal, parsed.folded, parsed.domain, local, local.lower(), domain, "Quincunx"}:
-        plain = text.encode()
-        yield plain
-        yield plain.hex().encode()
-        for offset in range(3):
-            encoded = base64.b64encode(bytes(offset) + plain)
-            yield encoded[4 if offset else 0 : len(encoded) - 4]
+        yield from forms(text)
 
 
 def test_the_search_finds_what_is_hidden() -> None:
     hidden = f"x{RARE[0]}y".encode()
     for text in (hidden, hidden.hex().encode(), base64.b64encode(hidden), base64.b64encode(b"x" + hidden)):
         assert any(form.lower() in text.lower() for form in _forms(RARE[0]))
-
-
-async def _dump(server: Server, url: str) -> bytes:
-    program = server.bin / "pg_dump" if server.bin else Path(shutil.which("pg_dump") or pytest.skip("pg_dump is not installed"))
-    process = await asyncio.create_subprocess_exec(
-        program, "--dbname", url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={"PATH": os.defpath}
-    )
-    written, problems = await process.communicate()
-    assert process.returncode == 0, problems.decode()
-    return written
 
 
 async def test_what_postgresql_logs_of_a_refused_row_names_nobody(people: People, server: Server) -> None:

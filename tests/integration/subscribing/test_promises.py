@@ -339,7 +339,7 @@ async def test_a_record_says_when_its_batch_was_done(people: People) -> None:
 async def test_the_job_of_a_worker_that_fell_silent_is_taken_over(people: People) -> None:
     """Until its lease is over nobody else runs it; then what the first one still writes changes nothing."""
     db, now = people.house.db, people.clock.at
-    await jobs.add_job(db, name="job", now=now)
+    assert await jobs.due_jobs(db, names=["job"], now=now) == ["job"]
     first = await jobs.claim_job(db, name="job", worker="first", now=now, lease_until=now + LEASE)
     assert first is not None
     for later, taken in ((LEASE, False), (LEASE + timedelta(seconds=1), True)):
@@ -361,10 +361,11 @@ async def test_a_database_that_goes_away_is_not_taken_for_a_failure_of_the_job(p
     schedule = scheduled(people, away=away, other=never)
     with pytest.raises(DatabaseUnavailable):
         await schedule.run_due()
-    (state,) = await jobs.job_states(people.house.db)
+    state, other = await jobs.job_states(people.house.db)
     assert (state.name, state.last_error, state.next_run_at) == (
         "away", "DatabaseUnavailable", people.clock.at + RETRY_AFTER)  # fmt: skip
-    assert await people.count("job", "lease_until is null") == 1
+    assert (other.name, other.last_started) == ("other", None)
+    assert await people.count("job", "lease_until is null") == 2
 
 
 async def test_a_job_whose_statement_takes_too_long_has_failed_and_holds_up_no_other(people: People, database_url: str) -> None:
