@@ -25,6 +25,7 @@ from newsletter.campaigns.content import Draft, Format
 from newsletter.campaigns.service import NewCampaign
 from newsletter.consent.service import Origin
 from newsletter.core.database import Database
+from newsletter.core.errors import DatabaseError
 from newsletter.core.keys import open_keyring
 from newsletter.core.logs import set_up_logs
 from newsletter.dev.mailbox import Mailbox
@@ -33,7 +34,7 @@ from newsletter.subscribing.rules import Via
 from tests.conftest import SECRET, START, ManualClock, Server
 from tests.dumps import dump, hidden_forms
 from tests.people import People
-from tests.relay import ScriptedRelay
+from tests.relay import Say, ScriptedRelay, Stage
 
 PEOPLE = int(os.environ.get("YEAR_PEOPLE", "120"))
 SEED = 1
@@ -107,6 +108,18 @@ class Year:
         self.overdue += [f"{now:%d %B}: {each.promise}" for each in standings if each.overdue]
         if any(each.due for each in standings):
             await self.people.tick()
+
+    async def provoke(self) -> None:
+        """Errors that quote what was written, as a bug would."""
+        for person in self.persons[:3]:
+            with pytest.raises(DatabaseError):
+                await self.people.house.db.execute(
+                    "insert into subscriber (subscriber_id, address, domain, name, language, created_at) "
+                    "values (gen_random_uuid(), $1, 'Upper.Case', $2, 'en', $3)",
+                    person.address,
+                    person.name,
+                    START,
+                )
 
     # What people do.
 
@@ -194,9 +207,14 @@ async def year(
             network = f"198.51.{number // 250 % 250}.{number % 250}"
             person = Person(f"person{number}@{DOMAIN}", f"Zaffre{number}", network)
             made.persons.append(person)
+            if number % 10 == 0:
+                relay.on(
+                    Stage.RCPT, Say(f"550 5.1.1 <{person.address}>: no such user {person.name}"), to=person.address, times=1
+                )
             made.at(START + YEAR * made.dice.random(), lambda person=person: made.arrive(person))  # type: ignore[misc]
         for month in range(1, 12):
             made.at(START + month * 30 * DAY, made.campaign)
+        made.at(START + 100 * DAY, made.provoke)
         for day in range(1, 366):
             made.at(START + day * DAY, made.look)
         yield made
@@ -228,6 +246,7 @@ async def test_after_a_year_every_promise_was_kept_on_every_day(
     if server.log_file is not None:
         written += server.log_file.read_text()
     assert "job_done" in written
+    assert server.log_file is None or "subscriber_domain_check" in written, "what was provoked is there, without the row"
     assert DOMAIN not in written
     assert "zaffre" not in written.lower()
 
