@@ -183,7 +183,7 @@ async def test_the_proxy_logs_every_page_by_its_kind_and_no_token(house: House) 
 
 
 @pytest.mark.parametrize(
-    "path", [f"/{TOKEN}", "/reader@example.org", f"/CONFIRM/{TOKEN}", f"/confirm/{TOKEN}/more", "/metrics"]
+    "path", [f"/{TOKEN}", "/reader@example.org", f"/CONFIRM/{TOKEN}", f"/confirm/{TOKEN}/more", "/metrics/more"]
 )
 def test_the_proxy_logs_nothing_of_a_path_that_it_does_not_know(path: str) -> None:
     assert _mapped("newsletter_page", path) in ("(other)", "/confirm/{token}")
