@@ -20,6 +20,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Reques
 
 CHROMIUM = shutil.which("chromium")
 READY_WITHIN = 60.0
+SHORTEST_TOKEN = 40
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +45,8 @@ class Visit:
     context: BrowserContext
     hosts: set[str] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)
+    tokens: set[str] = field(default_factory=set)
+    """That stood in addresses which were opened."""
 
     def listen(self) -> None:
         self.context.on("request", self._requested)
@@ -57,6 +60,7 @@ class Visit:
     def _requested(self, request: Request) -> None:
         if request.url.startswith("http"):
             self.hosts.add(urlsplit(request.url).hostname or "")
+            self.tokens |= {part for part in urlsplit(request.url).path.split("/") if len(part) >= SHORTEST_TOKEN}
 
 
 @pytest.fixture
@@ -76,6 +80,10 @@ class Dev:
     folder: Path
     said: list[str]
     process: asyncio.subprocess.Process
+
+    def logs(self) -> str:
+        """All that every process has written, PostgreSQL's included."""
+        return "".join(file.read_text(errors="replace") for file in self.folder.glob(".newsletter/**/*.log"))
 
     def address(self, word: str) -> str:
         """The address in the line that begins with the word."""

@@ -49,6 +49,12 @@ async def test_sign_up_confirm_receive_leave(visit: Visit, tmp_path: Path) -> No
         await leave(page, dev)
         assert visit.hosts == {"127.0.0.1"}
         assert visit.complaints == []
+    logs = dev.logs()
+    assert all(sign in logs for sign in ("/confirm/{token}", "mail_handed_over", "database system is ready")), (
+        "all logs are there"
+    )
+    assert visit.tokens, "links were followed"
+    assert [secret for secret in ("ada@", "example.org", *visit.tokens) if secret in logs] == []
 
 
 async def sign_up(page: Page, dev: Dev) -> None:
