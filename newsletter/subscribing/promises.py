@@ -71,10 +71,9 @@ def promises(*, confirm_hours: int, erase_left_days: int, ledger: Ledger) -> lis
             left,
             deadline=erase_after,
             at_most=LONGEST_AFTER_LEAVING,
-            every=_FIVE_MINUTES,
-            grace=_DAY,
             keep=keep_left(erase_after, ledger),
             due=_due_left(erase_after),
+            **soon,
         ),
         Promise(
             "signup-request",

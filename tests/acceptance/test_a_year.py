@@ -158,7 +158,8 @@ class Year:
         via = self.dice.choice([Via.LINK, Via.ONE_CLICK])
         answer = await self.people.unsubscribe(person.address, via=via)
         self.told["unsubscribed"] += 1
-        person.forget_at, person.is_reader = self.people.clock.at + 15 * DAY, False
+        person.forget_at, person.is_reader = self.people.clock.at + 14 * DAY + HOUR, False
+        self.tick_at(self.people.clock.at + 14 * DAY)
         match self.dice.random():
             case chance if chance < 0.1:
                 await self.people.undo(answer.undo_token)

@@ -19,12 +19,12 @@ async def test_the_check_fails_and_names_the_promise_until_its_job_has_run(run: 
     await clock.refresh(house.db)
     assert (await run("promises", "--check")).output == "All promises are kept.\n"
 
-    await house.db.execute(LEFT, clock.now() - timedelta(days=14, hours=23))
-    assert (await run("promises", "--check")).exit_code == 0, "its job has a day for it"
+    await house.db.execute(LEFT, clock.now() - timedelta(days=14, minutes=50))
+    assert (await run("promises", "--check")).exit_code == 0, "its job has an hour for it"
     await house.db.execute("update subscriber set left_at = left_at - interval '2 hours'")
     late = await run("promises", "--check")
     assert late.exit_code == 1
-    assert late.output.startswith("left: 1 overdue, the oldest for 25 hours.\n")
+    assert late.output.startswith("left: 1 overdue, the oldest for 2 hours.\n")
     assert "newsletter work" in late.output
     (told,) = json.loads((await run("promises", "--check", "--json")).output)
     assert (told["promise"], told["overdue"]) == ("left", 1)
