@@ -20,12 +20,13 @@ READERS = 200_000
 SIGNUP_EVERY = 0.2
 """Seconds."""
 LOOK_EVERY = 0.02
+MADE_TOGETHER = 50_000
 
 PEOPLE = """
     with people as (
       insert into subscriber (subscriber_id, address, domain, language, created_at, left_at)
       select gen_random_uuid(), 'left' || n || '@example.net', 'example.net', 'en', $1, $1
-      from generate_series(1, $2::integer) n
+      from generate_series($2::integer, $3::integer) n
       returning subscriber_id
     ), subscriptions as (
       insert into subscription (subscriber_id, list_id, state, language, requested_at, confirmed_at, unsubscribed_at,
@@ -43,7 +44,9 @@ async def purge() -> None:
     """How long it takes, the longest statement of ours, and the slowest answer to a sign-up."""
     async with bench_house() as house, running_sink() as sink:
         await populate(house, READERS)
-        await house.db.execute(PEOPLE, house.clock.now() - timedelta(days=15), DUE)
+        left_at = house.clock.now() - timedelta(days=15)
+        for first in range(0, DUE, MADE_TOGETHER):
+            await house.db.execute(PEOPLE, left_at, first, min(first + MADE_TOGETHER, DUE) - 1)
         await house.db.execute("analyze")
         async with (
             TestClient(TestServer(make_app(house.services()))) as client,
