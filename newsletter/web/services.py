@@ -13,6 +13,7 @@ from newsletter.campaigns.service import Campaigns
 from newsletter.core.clock import Clock
 from newsletter.core.database import Database
 from newsletter.operators.service import Operators
+from newsletter.privacy.publishing import Policy
 from newsletter.privacy.service import Retention
 from newsletter.subscribing.confirming import Confirming
 from newsletter.subscribing.joining import Joining
@@ -31,6 +32,7 @@ class Services:
     confirming: Confirming
     leaving: Leaving
     retention: Retention
+    policy: Policy
     operators: Operators
     campaigns: Campaigns
     trusted_proxies: Sequence[IPv4Network | IPv6Network]
