@@ -151,13 +151,14 @@ class House:
             backup_days=settings.backup_days,
             evidence=Keeps(settings.evidence),
             logs_withdrawals=settings.withdrawal_log is not None,
+            relay_hosts=tuple(dict.fromkeys(each.host.lower() for each in settings.relays if not each.is_on_this_machine)),
             missing=tuple(settings.missing_in_policy),
         )
         return Policy(self.db, particulars, self.retention, self.campaigns, audit, privacy_url=self.links.privacy)
 
     @cached_property
     def subprocessors(self) -> Subprocessors:
-        return Subprocessors(self.db, audit, self.settings.relays)
+        return Subprocessors(self.db, audit)
 
     @cached_property
     def operators(self) -> Operators:

@@ -139,7 +139,7 @@ async def record(language: str, *, as_json: bool) -> None:
 
 async def _warn(house: House) -> None:
     """On stderr, a line each."""
-    for host in await house.subprocessors.unnamed_relays():
+    for host in await house.policy.unnamed_relays():
         click.echo(
             f"Warning: mail goes by {host}, which no subprocessor has: newsletter subprocessor add NAME --host {host} …",
             err=True,

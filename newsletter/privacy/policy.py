@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from gettext import NullTranslations
 from urllib.parse import quote
 
 from newsletter.consent.rules import Keeps
 from newsletter.core.i18n import N_
-from newsletter.privacy.document import Facts, Line, Link, Section, Table, items, paragraph
+from newsletter.privacy.document import Block, Facts, Line, Link, Section, Table, items, paragraph
 from newsletter.subscribing.lists import Sender
 
 DATA_PAGE = "/data"
@@ -34,6 +35,8 @@ class Particulars:
     evidence: Keeps
     logs_withdrawals: bool
     """Whether withdrawals are written to a file outside the database as well."""
+    relay_hosts: tuple[str, ...] = ()
+    """Of the relays that are not on this machine."""
     missing: tuple[str, ...] = ()
     """Names of settings."""
 
@@ -48,6 +51,18 @@ class Subprocessor:
     safeguard: str
     hosts: list[str]
     """Host names of theirs that this installation talks to."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """What was published under a number."""
+
+    version: int
+    published_at: datetime
+    notice: str
+    """`none` for the first, which replaces nothing; `mailed`; `skipped` for the `reason`."""
+    reason: str | None
+    languages: list[str]
 
 
 @dataclass(frozen=True)
@@ -156,9 +171,8 @@ def _what(sources: Sources, words: NullTranslations) -> Section:  # noqa: ARG001
                 _("Only your address is required; without it no letter can reach you. You are obliged to nothing."),
                 _("A name, to greet you by, is voluntary. Nothing is ticked beforehand."),
                 _(
-                    "When you ask for a letter, confirm or unsubscribe, we record besides: the time, the form or link that "
-                    "was used, the words that stood there, your network address and your browser. It is evidence of what you "
-                    "agreed to."
+                    "When you ask for a letter, confirm or unsubscribe, we also record the time, the form or link that was "
+                    "used, the words that stood there, your network address and your browser: evidence of what you agreed to."
                 ),
                 _("When we send you a letter, we record when, and whether the receiving mail server took it."),
                 _(
@@ -201,8 +215,8 @@ def _leaving(sources: Sources, words: NullTranslations) -> Section:  # noqa: ARG
         (
             items(
                 _(
-                    "You may withdraw your consent at any time: one click on the link in any letter, without a password. What "
-                    "was sent before stays lawful (Art. 7(3) GDPR)."
+                    "You may withdraw your consent at any time, by the link in any letter and without a password. What was "
+                    "sent before stays lawful (Art. 7(3) GDPR)."
                 ),
                 _(
                     "It works at once: no further letter is handed over later than 5 seconds afterwards. One already on its "
@@ -222,7 +236,7 @@ def _keeping(sources: Sources, words: NullTranslations) -> Section:
         (
             items(
                 *sources.promises(words),
-                _("Server logs hold shortened network addresses and no mail address, and are deleted after 7 days."),
+                server_logs(words),
             ),
             paragraph(
                 _(
@@ -233,6 +247,10 @@ def _keeping(sources: Sources, words: NullTranslations) -> Section:
             paragraph(backups(sources.particulars, words)),
         ),
     )
+
+
+def server_logs(words: NullTranslations) -> str:
+    return words.gettext("Server logs hold shortened network addresses and no mail address, and are deleted after 7 days.")
 
 
 def backups(particulars: Particulars, words: NullTranslations) -> str:
@@ -283,27 +301,50 @@ def _staying(sources: Sources, words: NullTranslations) -> Section:
     return Section("afterwards", _("What stays after deletion"), (items(*lines),))
 
 
+def unnamed_relays(sources: Sources) -> list[str]:
+    """Hosts of relays that belong to no subprocessor: somebody sees addresses whom nobody has named."""
+    known = [host for each in sources.subprocessors for host in each.hosts]
+    return [
+        host for host in sources.particulars.relay_hosts if not any(host == each or host.endswith(f".{each}") for each in known)
+    ]
+
+
 def _helping(sources: Sources, words: NullTranslations) -> Section:
     _, its = words.gettext, sources.particulars
-    where = _("The database is in this country: %(country)s.") % {"country": its.storage_country or unsaid(words)}
-    blocks: list[Table] = []
+    unnamed = unnamed_relays(sources)
+    blocks: list[Block] = []
     if sources.subprocessors:
-        said = _(
-            "These help us, by contract and on our instructions alone (Art. 28 GDPR), and may see addresses while they do:"
-        )
-        headings = (_("Who"), _("For what"), _("Country"), _("Safeguard"))
-        rows = tuple((each.name, each.purpose, each.country, each.safeguard) for each in sources.subprocessors)
-        blocks.append(Table(headings, rows))
-        abroad = _(
-            "Your address goes to no other country than those named here, and to one outside the European Economic Area only "
-            "under the safeguard that stands beside it (Art. 44 to 49 GDPR)."
-        )
-    else:
-        said = _("Nobody helps us with it: there is no processor, and nobody else is given your address.")
-        abroad = _("We transfer your address to no other country.")
-    mail = _("To deliver a letter it is handed to the mail server of your own provider, wherever that is; you chose it.")
-    rest = (paragraph(each) for each in (where, abroad, mail))
-    return Section("helpers", _("Who sees your address, and where"), (paragraph(said), *blocks, *rest))
+        blocks += _named(sources, words)
+    elif not unnamed:
+        blocks.append(paragraph(_("Nobody helps us with it: there is no processor, and nobody else is given your address.")))
+        blocks.append(paragraph(_("We transfer your address to no other country.")))
+    if unnamed:
+        handed = _("Our letters go out by the mail servers at: %(hosts)s.") % {"hosts": ", ".join(unnamed)}
+        blocks.append(paragraph(handed))
+    where = _("The database is in this country: %(country)s.") % {"country": its.storage_country or unsaid(words)}
+    to_you = _("To deliver a letter it is handed to the mail server of your own provider, wherever that is; you chose it.")
+    return Section("helpers", _("Who sees your address, and where"), (*blocks, paragraph(where), paragraph(to_you)))
+
+
+def _named(sources: Sources, words: NullTranslations) -> list[Block]:
+    _ = words.gettext
+    abroad = _(
+        "Your address goes to no other country than those named here, and to one outside the European Economic Area only "
+        "under the safeguard that stands beside it (Art. 44 to 49 GDPR)."
+    )
+    return [
+        paragraph(
+            _("These help us, by contract and on our instructions alone (Art. 28 GDPR), and may see addresses while they do:")
+        ),
+        helpers(sources.subprocessors, words),
+        paragraph(abroad),
+    ]
+
+
+def helpers(subprocessors: Sequence[Subprocessor], words: NullTranslations) -> Table:
+    _ = words.gettext
+    headings = (_("Who"), _("For what"), _("Country"), _("Safeguard"))
+    return Table(headings, tuple((each.name, each.purpose, each.country, each.safeguard) for each in subprocessors))
 
 
 def _rights(sources: Sources, words: NullTranslations) -> Section:

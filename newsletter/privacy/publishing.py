@@ -18,25 +18,13 @@ from newsletter.core.errors import Conflict, DatabaseError, InvalidInput, NotFou
 from newsletter.core.i18n import N_, languages, long_date, translations
 from newsletter.privacy import store
 from newsletter.privacy.document import Section, changed_headings, to_markdown, wrapped
-from newsletter.privacy.policy import Particulars, Sources, introduction, sections
+from newsletter.privacy.policy import Particulars, Sources, Version, introduction, sections, unnamed_relays
 from newsletter.privacy.record import Record, make_record
 from newsletter.privacy.service import Retention
 from newsletter.subscribing.lists import MailingList, all_lists, sizes
 
 _UNIQUE_VIOLATION = "23505"
 LONGEST_REASON = 500
-
-
-@dataclass(frozen=True)
-class Version:
-    """What was published under a number."""
-
-    version: int
-    published_at: datetime
-    notice: str
-    """`none` for the first, which replaces nothing; `mailed`; `skipped` for the `reason`."""
-    reason: str | None
-    languages: list[str]
 
 
 @dataclass(frozen=True)
@@ -106,8 +94,7 @@ class Policy:
 
     async def versions(self) -> list[Version]:
         """Newest first."""
-        rows = await store.versions(self._db)
-        return [Version(each.version, each.published_at, each.notice, each.reason, each.languages) for each in rows]
+        return await store.versions(self._db)
 
     async def version(self, number: int) -> tuple[Version, Mapping[str, str]]:
         """A published version and its text in each of its languages, in Markdown. Raises `NotFound`."""
@@ -180,6 +167,10 @@ class Policy:
                 raise Conflict(f"Readers were told of version {newest.version} already.")
             await self._audit(db, by, "policy.notify", f"policy version {newest.version}", now)
             return Publication(newest.version, "mailed", await self._tell(db, newest.version, by, now))
+
+    async def unnamed_relays(self) -> list[str]:
+        """Hosts of relays, other than on this machine, that belong to no subprocessor."""
+        return unnamed_relays(await self._sources(self._db))
 
     async def record(self, language: str) -> Record:
         """The record of processing (GDPR Art. 30)."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from gettext import NullTranslations
 
 from newsletter.core.promises import Promise
-from newsletter.privacy.document import Facts, Line, Section, Table, items
-from newsletter.privacy.policy import Sources, Subprocessor, backups, purposes, unsaid
+from newsletter.privacy.document import Block, Facts, Line, Section, Table, items, paragraph
+from newsletter.privacy.policy import Sources, Subprocessor, backups, helpers, purposes, server_logs, unnamed_relays, unsaid
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,11 @@ class Record:
     data_subjects: list[str]
     data: list[str]
     recipients: list[Subprocessor]
+    relays: list[str]
+    """Hosts of relays that belong to none of the recipients named."""
     storage_country: str
     erasure: list[Erasure]
+    server_logs: str
     backups: str
     security: list[str]
 
@@ -65,8 +68,10 @@ def make_record(sources: Sources, promises: Sequence[Promise], words: NullTransl
             _("What operators did, with their names"),
         ],
         recipients=list(sources.subprocessors),
+        relays=unnamed_relays(sources),
         storage_country=its.storage_country or unsaid(words),
         erasure=[Erasure(each.name, each.deadline.total_seconds() / 86400, each.sentence(words)) for each in promises],
+        server_logs=server_logs(words),
         backups=backups(its, words),
         security=[
             _("Only the address is required, and a letter goes to nobody who has not confirmed"),
@@ -82,32 +87,33 @@ def make_record(sources: Sources, promises: Sequence[Promise], words: NullTransl
 def record_sections(record: Record, words: NullTranslations) -> list[Section]:
     """The same as a document."""
     _ = words.gettext
-    third = _("No address goes to another country.")
+    where = [_("The database is in this country: %(country)s.") % {"country": record.storage_country}]
     if record.recipients:
-        third = _("To the countries of the recipients above, each under the safeguard beside it.")
-    helpers = tuple((each.name, each.purpose, each.country, each.safeguard) for each in record.recipients)
+        where.append(_("To the countries of the recipients above, each under the safeguard beside it."))
+    elif not record.relays:
+        where.append(_("No address goes to another country."))
+    others = [_("Our letters go out by the mail servers at: %(hosts)s.") % {"hosts": ", ".join(record.relays)}]
+    if not record.relays:
+        others = [] if record.recipients else [_("None, apart from the mail servers of the readers.")]
+    recipients: list[Block] = [helpers(record.recipients, words)] if record.recipients else []
+    recipients += [paragraph(each) for each in others]
     who = (
         (_("Responsible"), Line(record.controller)),
         (_("Mail about your data"), Line(record.contact)),
         *((_("Sender"), Line(each)) for each in record.senders),
     )
     uses = tuple((each.purpose, each.legal_basis) for each in record.purposes)
-    headings = (_("Who"), _("For what"), _("Country"), _("Safeguard"))
     return [
         Section("responsible", _("Who is responsible"), (Facts(who),)),
         Section("purposes", _("What for, and on what legal basis"), (Table((_("Purpose"), _("Legal basis")), uses),)),
         Section("subjects", _("Whose data"), (items(*record.data_subjects),)),
         Section("data", _("Which data"), (items(*record.data),)),
-        Section(
-            "recipients",
-            _("Recipients"),
-            (Table(headings, helpers) if helpers else items(_("None, apart from the mail servers of the readers.")),),
-        ),
-        Section(
-            "transfers",
-            _("Where, and transfers to other countries"),
-            (items(_("The database is in this country: %(country)s.") % {"country": record.storage_country}, third),),
-        ),
-        Section("erasure", _("When it is deleted"), (items(*(each.sentence for each in record.erasure), record.backups),)),
+        Section("recipients", _("Recipients"), tuple(recipients)),
+        Section("transfers", _("Where, and transfers to other countries"), (items(*where),)),
+        Section("erasure", _("When it is deleted"), (items(*_erased(record)),)),
         Section("security", _("How it is protected"), (items(*record.security),)),
     ]
+
+
+def _erased(record: Record) -> list[str]:
+    return [*(each.sentence for each in record.erasure), record.server_logs, record.backups]

@@ -9,7 +9,7 @@ from datetime import datetime
 from newsletter.core.database import Connection
 from newsletter.core.promises import Due, Kept
 from newsletter.core.queries import Queries
-from newsletter.privacy.policy import Subprocessor
+from newsletter.privacy.policy import Subprocessor, Version
 
 _sql = Queries("privacy")
 
@@ -23,15 +23,6 @@ class Run:
     finished_at: datetime
     removed: int
     oldest_due: datetime | None
-
-
-@dataclass(frozen=True)
-class VersionRow:
-    version: int
-    published_at: datetime
-    notice: str
-    reason: str | None
-    languages: list[str]
 
 
 @dataclass(frozen=True)
@@ -73,7 +64,7 @@ async def add_text(db: Connection, *, version: int, language: str, content: str)
 
 
 @_sql.statement
-async def versions(db: Connection) -> list[VersionRow]: ...
+async def versions(db: Connection) -> list[Version]: ...
 
 
 @_sql.statement

@@ -10,7 +10,6 @@ from datetime import datetime
 from newsletter.campaigns.service import Audit
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, InvalidInput, NotFound
-from newsletter.delivery.relays import Relay
 from newsletter.privacy import store
 from newsletter.privacy.policy import Subprocessor
 
@@ -21,10 +20,9 @@ _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]+")
 class Subprocessors:
     """Use cases; each owns its transaction. `by` names the operator, for the audit log."""
 
-    def __init__(self, db: Database, audit: Audit, relays: Sequence[Relay]) -> None:
+    def __init__(self, db: Database, audit: Audit) -> None:
         self._db = db
         self._audit = audit
-        self._relays = relays
 
     async def all(self) -> list[Subprocessor]:
         """By name."""
@@ -79,12 +77,6 @@ class Subprocessors:
         if found is None:
             raise NotFound(f'There is no subprocessor "{name[:100]}": `newsletter subprocessor list` shows all.')
         await self._audit(db, by, f"subprocessor.{verb}", f"subprocessor {found}", now)
-
-    async def unnamed_relays(self) -> list[str]:
-        """Hosts of relays, other than on this machine, that belong to no subprocessor: the policy keeps silent about them."""
-        known = [host for each in await self.all() for host in each.hosts]
-        hosts = dict.fromkeys(each.host.lower() for each in self._relays if not each.is_on_this_machine)
-        return [host for host in hosts if not any(host == each or host.endswith(f".{each}") for each in known)]
 
 
 def _checked(field: str, given: str) -> str:

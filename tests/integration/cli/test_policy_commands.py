@@ -146,8 +146,8 @@ async def test_the_record_of_processing_is_printed_as_markdown_and_as_json(run: 
     assert "Verzeichnis von Verarbeitungstätigkeiten" in (await run("policy", "record", "--language", "de")).stdout
     told = json.loads((await run("policy", "record", "--json")).stdout)
     assert set(told) == {
-        *("controller", "contact", "senders", "purposes", "data_subjects", "data", "recipients", "storage_country"),
-        *("erasure", "backups", "security"),
+        *("controller", "contact", "senders", "purposes", "data_subjects", "data", "recipients", "relays"),
+        *("storage_country", "erasure", "server_logs", "backups", "security"),
     }
     assert {name: value for name, value in told["erasure"][1].items() if name != "sentence"} == {
         "promise": "left",

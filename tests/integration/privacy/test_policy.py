@@ -9,15 +9,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from newsletter.app import House
 from newsletter.core.errors import Conflict, InvalidInput, NotFound
 from newsletter.core.i18n import languages
-from newsletter.delivery.relays import relays_from_urls
 from newsletter.dev.mailbox import Mailbox
 from newsletter.privacy.policy import Subprocessor
 from newsletter.privacy.publishing import Publication
-from newsletter.privacy.subprocessors import Subprocessors
 from newsletter.subscribing.rules import Via
 from tests.conftest import ManualClock
 from tests.people import WEB, People, links_in, token_in
@@ -256,18 +255,25 @@ async def test_a_subprocessor_is_refused_that_is_taken_unknown_or_cannot_be_show
 
 
 async def test_a_relay_that_belongs_to_no_subprocessor_is_told_of_unless_it_is_on_this_machine(house: House) -> None:
-    relays = relays_from_urls(
+    relays = (
         "smtp://127.0.0.1:25?starttls=never&name=own,smtp://localhost:587,"
         "smtps://eu.mail.post.example,smtps://u:p@Mail.Post.example,smtps://notmail.post.example,smtp://bulk.example:587"
     )
-
-    async def nothing(*_: Any) -> None: ...
-
-    service = Subprocessors(house.db, nothing, relays)
+    house = set_to(house, smtp_url=SecretStr(relays))
     everywhere = ["eu.mail.post.example", "mail.post.example", "notmail.post.example", "bulk.example"]
-    assert await service.unnamed_relays() == everywhere
-    await service.add(POST, by="ops", now=house.clock.now())
-    assert await service.unnamed_relays() == ["notmail.post.example", "bulk.example"]
+    assert await house.policy.unnamed_relays() == everywhere
+    assert f"mail servers at: {', '.join(everywhere)}." in await house.policy.text("en")
+    await house.subprocessors.add(POST, by="ops", now=house.clock.now())
+    assert await house.policy.unnamed_relays() == ["notmail.post.example", "bulk.example"]
+
+
+async def test_nobody_is_said_to_help_only_where_that_is_so(house: House) -> None:
+    for language, said in (("en", "Nobody helps us"), ("de", "Niemand hilft uns")):
+        assert said in await house.policy.text(language)
+        away = set_to(house, smtp_url=SecretStr("smtp://bulk.example:587"))
+        assert said not in await away.policy.text(language)
+        assert "bulk.example" in await away.policy.text(language)
+    assert (await away.policy.record("en")).relays == ["bulk.example"]
 
 
 # What is said follows what is set.
@@ -317,6 +323,7 @@ async def test_the_record_of_processing_has_what_art_30_asks_for_and_every_promi
     assert next(each.days for each in record.erasure if each.promise == "unconfirmed") == pytest.approx(
         timedelta(hours=house.settings.confirm_hours) / timedelta(days=1)
     )
+    assert "after 7 days" in record.server_logs
     for part in (record.purposes, record.data_subjects, record.data, record.security):
         assert part
     assert (await house.policy.record("de")).data != record.data
