@@ -92,11 +92,14 @@ def record_sections(record: Record, words: NullTranslations) -> list[Section]:
         where.append(_("To the countries of the recipients above, each under the safeguard beside it."))
     elif not record.relays:
         where.append(_("No address goes to another country."))
-    others = [_("Our letters go out by the mail servers at: %(hosts)s.") % {"hosts": ", ".join(record.relays)}]
-    if not record.relays:
-        others = [] if record.recipients else [_("None, apart from the mail servers of the readers.")]
-    recipients: list[Block] = [helpers(record.recipients, words)] if record.recipients else []
-    recipients += [paragraph(each) for each in others]
+    recipients: list[Block] = []
+    if record.recipients:
+        recipients.append(helpers(record.recipients, words))
+    if record.relays:
+        said = _("Our letters go out by the mail servers at: %(hosts)s.") % {"hosts": ", ".join(record.relays)}
+        recipients.append(paragraph(said))
+    if not recipients:
+        recipients.append(paragraph(_("None, apart from the mail servers of the readers.")))
     who = (
         (_("Responsible"), Line(record.controller)),
         (_("Mail about your data"), Line(record.contact)),
