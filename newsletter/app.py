@@ -35,7 +35,10 @@ from newsletter.operators import promises as operators_promises
 from newsletter.operators.service import Operators, audit
 from newsletter.privacy import promises as privacy_promises
 from newsletter.privacy.outlook import Outlook
+from newsletter.privacy.policy import Particulars
+from newsletter.privacy.publishing import Policy
 from newsletter.privacy.service import Retention
+from newsletter.privacy.subprocessors import Subprocessors
 from newsletter.settings import Settings
 from newsletter.subscribing import promises as subscribing_promises
 from newsletter.subscribing.confirming import Confirming
@@ -133,7 +136,11 @@ class House:
                     ledger=self.ledger,
                 ),
                 *delivery_promises.promises(delivery_days=self.settings.delivery_days),
-                *consent_promises.promises(origin_days=self.settings.origin_days, evidence_days=self.settings.evidence_days),
+                *consent_promises.promises(
+                    origin_days=self.settings.origin_days,
+                    evidence_days=self.settings.evidence_days,
+                    keeps=Keeps(self.settings.evidence),
+                ),
                 *operators_promises.promises(log_days=self.settings.log_days),
                 *privacy_promises.promises(log_days=self.settings.log_days),
             ],
@@ -142,6 +149,26 @@ class House:
     @cached_property
     def outlook(self) -> Outlook:
         return Outlook(self.db, self.retention.promises)
+
+    @cached_property
+    def policy(self) -> Policy:
+        settings = self.settings
+        particulars = Particulars(
+            controller=settings.controller,
+            contact=settings.privacy_contact,
+            storage_country=settings.storage_country,
+            authority=settings.authority,
+            backup_days=settings.backup_days,
+            evidence=Keeps(settings.evidence),
+            logs_withdrawals=settings.withdrawal_log is not None,
+            relay_hosts=tuple(dict.fromkeys(each.host.lower() for each in settings.relays if not each.is_on_this_machine)),
+            missing=tuple(settings.missing_in_policy),
+        )
+        return Policy(self.db, particulars, self.retention, self.campaigns, audit, privacy_url=self.links.privacy)
+
+    @cached_property
+    def subprocessors(self) -> Subprocessors:
+        return Subprocessors(self.db, audit)
 
     @cached_property
     def operators(self) -> Operators:
@@ -217,6 +244,7 @@ class House:
             leaving=self.leaving,
             retention=self.retention,
             outlook=self.outlook,
+            policy=self.policy,
             operators=self.operators,
             campaigns=self.campaigns,
             trusted_proxies=self.settings.trusted_proxies,

@@ -46,6 +46,8 @@ class NewCampaign:
     drafts: tuple[Draft, ...]
     uncertain_policy: str = "resend"
     """`resend` or `leave`: what to do when a relay's answer after the last dot is missing."""
+    is_notice: bool = False
+    """Tells the readers of the list that the policy has changed; made by us, not by an operator."""
 
 
 @dataclass(frozen=True)
@@ -117,20 +119,39 @@ class Campaigns:
         mailing_list = await list_by_slug(self._db, new.list)
         await asyncio.to_thread(self._check_campaign, new, mailing_list)  # Hostile content may take seconds.
         async with self._db.transaction() as db:
-            campaign_id = await store.add_campaign(
-                db, list_id=mailing_list.list_id, name=new.name.strip(), uncertain_policy=new.uncertain_policy, now=now
+            return await self._add(db, new, mailing_list, by, now)
+
+    async def create_and_send(self, db: Connection, new: NewCampaign, *, by: str, now: datetime) -> int:
+        """Both at once, in the caller's transaction: what is told to readers together with an act, or not at all.
+
+        Returns its number. Raises as `create` does.
+        """
+        mailing_list = await list_by_slug(db, new.list)
+        await asyncio.to_thread(self._check_campaign, new, mailing_list)
+        campaign_id = await self._add(db, new, mailing_list, by, now)
+        await self._start(db, campaign_id, mailing_list, by, now)
+        return campaign_id
+
+    async def _add(self, db: Connection, new: NewCampaign, mailing_list: MailingList, by: str, now: datetime) -> int:
+        campaign_id = await store.add_campaign(
+            db,
+            list_id=mailing_list.list_id,
+            name=new.name.strip(),
+            uncertain_policy=new.uncertain_policy,
+            is_notice=new.is_notice,
+            now=now,
+        )
+        for draft in new.drafts:
+            await store.put_content(
+                db,
+                campaign_id=campaign_id,
+                language=draft.language,
+                subject=draft.subject,
+                preheader=draft.preheader,
+                format=draft.format.value,
+                body=draft.body,
             )
-            for draft in new.drafts:
-                await store.put_content(
-                    db,
-                    campaign_id=campaign_id,
-                    language=draft.language,
-                    subject=draft.subject,
-                    preheader=draft.preheader,
-                    format=draft.format.value,
-                    body=draft.body,
-                )
-            await self._audit(db, by, "campaign.create", f"campaign {campaign_id}", now)
+        await self._audit(db, by, "campaign.create", f"campaign {campaign_id}", now)
         return campaign_id
 
     def _check_campaign(self, new: NewCampaign, mailing_list: MailingList) -> None:
@@ -243,14 +264,17 @@ class Campaigns:
         """Begin; returns how many readers the list has now. Raises `Conflict` when it was sent or cancelled before."""
         letter = await self.letter(campaign_id)
         async with self._db.transaction() as db:
-            planned = await plan_campaign(
-                db,
-                campaign_id=campaign_id,
-                list_id=letter.mailing_list.list_id,
-                message_domain=letter.mailing_list.sender.domain,
-                now=now,
-            )
-            await self._audit(db, by, "campaign.send", f"campaign {campaign_id}", now)
+            return await self._start(db, campaign_id, letter.mailing_list, by, now)
+
+    async def _start(self, db: Connection, campaign_id: int, mailing_list: MailingList, by: str, now: datetime) -> int:
+        planned = await plan_campaign(
+            db,
+            campaign_id=campaign_id,
+            list_id=mailing_list.list_id,
+            message_domain=mailing_list.sender.domain,
+            now=now,
+        )
+        await self._audit(db, by, "campaign.send", f"campaign {campaign_id}", now)
         return planned
 
     async def pause(self, campaign_id: int, *, by: str, now: datetime) -> None:

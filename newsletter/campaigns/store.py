@@ -36,7 +36,9 @@ class ContentRow:
 
 
 @_sql.statement
-async def add_campaign(db: Connection, *, list_id: int, name: str, uncertain_policy: str, now: datetime) -> int: ...
+async def add_campaign(
+    db: Connection, *, list_id: int, name: str, uncertain_policy: str, is_notice: bool, now: datetime
+) -> int: ...
 
 
 @_sql.statement

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from newsletter import __version__
-from newsletter.cli import campaigns, database, dkim, evidence, lists, operators, processes, promises
+from newsletter.cli import campaigns, database, dkim, evidence, lists, operators, policy, processes, promises, subprocessors
 
 
 class Commands(click.Group):
@@ -53,6 +53,6 @@ def main() -> None:
     """
 
 
-for _group in (campaigns, database, dkim, evidence, lists, operators, processes, promises):
+for _group in (campaigns, database, dkim, evidence, lists, operators, policy, processes, promises, subprocessors):
     for _command in _group.COMMANDS:
         main.add_command(_command)

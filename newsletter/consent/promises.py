@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 from gettext import NullTranslations
 
 from newsletter.consent import store
-from newsletter.consent.rules import EVIDENCE_AT_MOST, LEFT_FOR, REFUSED_FOR
+from newsletter.consent.rules import EVIDENCE_AT_MOST, LEFT_FOR, REFUSED_FOR, Keeps
 from newsletter.core.database import Connection
 from newsletter.core.promises import Due, Kept, Promise
 
 _THREE_YEARS = timedelta(days=3 * 365)
 
 
-def promises(*, origin_days: int, evidence_days: int) -> list[Promise]:
+def promises(*, origin_days: int, evidence_days: int, keeps: Keeps = Keeps.SEALED) -> list[Promise]:
     """The declarations, with the deadlines of this installation."""
 
     def origins(words: NullTranslations) -> str:
@@ -35,6 +35,12 @@ def promises(*, origin_days: int, evidence_days: int) -> list[Promise]:
         )
 
     def evidence(words: NullTranslations) -> str:
+        if keeps is Keeps.NONE:
+            return words.ngettext(
+                "Proof of consent that was kept under an earlier setting is deleted %(days)d day after the address.",
+                "Proof of consent that was kept under an earlier setting is deleted %(days)d days after the address.",
+                evidence_days,
+            ) % {"days": evidence_days}
         return words.ngettext(
             "What proves that you once subscribed is deleted %(days)d day after your address.",
             "What proves that you once subscribed is deleted %(days)d days after your address.",

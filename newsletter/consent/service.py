@@ -29,6 +29,11 @@ async def keep_wording(db: Connection, kind: str, language: str, content: str, *
     return wording_hash
 
 
+async def policy_in_force(db: Connection) -> int | None:
+    """Number of the policy's last published version; None before the first."""
+    return await store.policy_in_force(db)
+
+
 class Ledger:
     """Writes evidence; knows for how long its origin is kept, and what remains of it after an erasure."""
 
@@ -49,10 +54,12 @@ class Ledger:
         now: datetime,
         wording_hash: bytes | None = None,
         mail_hash: bytes | None = None,
+        process_hash: bytes | None = None,
+        via: str | None = None,
         confirmation_id: UUID | None = None,
         campaign_id: int | None = None,
     ) -> None:
-        """One event for each of the lists."""
+        """One event for each of the lists. The hashes are of wordings that are kept; `via` is the way it was said."""
         await store.record_event(
             db,
             subscriber_id=subscriber_id,
@@ -62,6 +69,8 @@ class Ledger:
             form=origin.form,
             wording_hash=wording_hash,
             mail_hash=mail_hash,
+            process_hash=process_hash,
+            via=via,
             confirmation_id=confirmation_id,
             campaign_id=campaign_id,
             network=origin.network,

@@ -21,6 +21,10 @@ async def keep_wording(
 
 
 @_sql.statement
+async def policy_in_force(db: Connection) -> int | None: ...
+
+
+@_sql.statement
 async def record_event(
     db: Connection,
     *,
@@ -31,6 +35,8 @@ async def record_event(
     form: str,
     wording_hash: bytes | None,
     mail_hash: bytes | None,
+    process_hash: bytes | None,
+    via: str | None,
     confirmation_id: UUID | None,
     campaign_id: int | None,
     network: str | None,

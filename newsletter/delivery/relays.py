@@ -49,6 +49,10 @@ class Relay:
     def name(self) -> str:
         return self.label or f"{self.host}:{self.port}"
 
+    @property
+    def is_on_this_machine(self) -> bool:
+        return _is_loopback(self.host)
+
     def __str__(self) -> str:
         return self.name
 

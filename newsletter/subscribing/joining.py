@@ -23,7 +23,7 @@ from newsletter.delivery import store as delivery
 from newsletter.delivery.headers import check_header_text
 from newsletter.subscribing import erasure, store
 from newsletter.subscribing.lists import MailingList, lists_by_id, open_lists
-from newsletter.subscribing.mails import consent_wording, pattern
+from newsletter.subscribing.mails import consent_wording, pattern, process_wording
 from newsletter.subscribing.rules import (
     HITS_KEPT,
     LONGEST_NAME,
@@ -217,10 +217,18 @@ class Joining:
             now=request.received_at,
             wording_hash=request.wording_hash,
             mail_hash=await consent.keep_wording(db, "mail", request.language, words, now=now),
+            process_hash=await self._keep_process(db, request.language, now),
+            via="form",
             confirmation_id=confirmation_id,
         )
         await self._queue(db, "confirm", subscriber_id, confirmation_id, list_ids, request, now)
         await erasure.count(db, list_ids, now=now, asked=1)
+
+    async def _keep_process(self, db: Connection, language: str, now: datetime) -> bytes:
+        """In words, how consent comes about here at this time: part of the proof of it (GDPR Art. 7(1))."""
+        version = await consent.policy_in_force(db)
+        words = process_wording(language, confirm_within=self._config.confirm_within, policy_version=version)
+        return await consent.keep_wording(db, "process", language, words, now=now)
 
     async def _queue(
         self,

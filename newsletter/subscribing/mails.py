@@ -11,7 +11,7 @@ import html
 import re
 import textwrap
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import jinja2
@@ -62,6 +62,23 @@ def consent_wording(lists: Sequence[MailingList], language: str) -> str:
     return translations(language).gettext(
         "By subscribing you agree that %(sender)s mails you %(lists)s. You can unsubscribe at any time."
     ) % {"sender": lists[0].sender.name, "lists": names}
+
+
+def process_wording(language: str, *, confirm_within: timedelta, policy_version: int | None) -> str:
+    """How asking and confirming go, and the privacy policy that is in force meanwhile."""
+    words, hours = translations(language), confirm_within // timedelta(hours=1)
+    said = words.ngettext(
+        "Double opt-in: whoever signs up is mailed a link to confirm, which works for %(hours)d hour; without that they are "
+        "sent nothing.",
+        "Double opt-in: whoever signs up is mailed a link to confirm, which works for %(hours)d hours; without that they are "
+        "sent nothing.",
+        hours,
+    ) % {"hours": hours}
+    if policy_version is None:
+        in_force = words.gettext("The privacy policy has no published version yet.")
+    else:
+        in_force = words.gettext("The privacy policy in force is version %(version)d.") % {"version": policy_version}
+    return f"{said} {in_force}"
 
 
 def sender_headers(sender: Sender, recipient: str, *, subject: str, message_id: str, at: datetime) -> list[Header]:

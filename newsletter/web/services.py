@@ -14,6 +14,7 @@ from newsletter.core.clock import Clock
 from newsletter.core.database import Database
 from newsletter.operators.service import Operators
 from newsletter.privacy.outlook import Outlook
+from newsletter.privacy.publishing import Policy
 from newsletter.privacy.service import Retention
 from newsletter.subscribing.confirming import Confirming
 from newsletter.subscribing.joining import Joining
@@ -33,6 +34,7 @@ class Services:
     leaving: Leaving
     retention: Retention
     outlook: Outlook
+    policy: Policy
     operators: Operators
     campaigns: Campaigns
     trusted_proxies: Sequence[IPv4Network | IPv6Network]

@@ -139,8 +139,10 @@ create table subprocessor (
   purpose         text not null check (length(purpose) between 1 and 300),
   country         text not null check (length(country) between 1 and 100),
   safeguard       text not null check (length(safeguard) between 1 and 300),
+  hosts           text[] not null default '{}' check (array_position(hosts, null) is null),
   added_at        timestamptz not null
 );
+comment on column subprocessor.hosts is 'host names of theirs that we talk to: a relay at none of these is one that the policy keeps silent about';
 
 alter table campaign add column is_notice boolean not null default false;
 comment on column campaign.is_notice is 'tells the readers of a list that the policy has changed';

@@ -1,7 +1,8 @@
 -- Writing campaigns, and where they stand.
 
 -- name: add_campaign
-insert into campaign (list_id, name, uncertain_policy, created_at) values (:list_id, :name, :uncertain_policy, :now)
+insert into campaign (list_id, name, uncertain_policy, is_notice, created_at)
+values (:list_id, :name, :uncertain_policy, :is_notice, :now)
 returning campaign_id;
 
 -- name: put_content

@@ -5,13 +5,17 @@
 insert into wording (wording_hash, kind, language, content, first_used)
 values (:wording_hash, :kind, :language, :content, :now) on conflict do nothing;
 
+-- name: policy_in_force
+-- Number of the version that was published last; null before the first.
+select max(version) from policy_version;
+
 -- name: record_event
 -- One event of evidence per list, and for a while where it came from. A link outlives its campaign: one that is not there any
 -- more, or not yet again after a backup was restored, must keep nobody from unsubscribing.
 with event as (
   insert into consent_event (subscriber_id, list_id, kind, occurred_at, language, form, wording_hash, mail_hash,
-                             confirmation_id, campaign_id)
-  select :subscriber_id, list_id, :kind, :now, :language, :form, :wording_hash, :mail_hash, :confirmation_id,
+                             process_hash, via, confirmation_id, campaign_id)
+  select :subscriber_id, list_id, :kind, :now, :language, :form, :wording_hash, :mail_hash, :process_hash, :via, :confirmation_id,
          (select campaign_id from campaign where campaign_id = :campaign_id)
   from unnest(:list_ids::integer[]) as asked(list_id)
   returning subscriber_id, event_id

@@ -29,6 +29,7 @@ GROUND = f"""
     values ({ID}, 'ada@example.org', 'example.org', 'en', {NOW});
     insert into campaign (list_id, name, created_at) values (1, 'November', {NOW});
     insert into operator (name, role, created_at) values ('owner', 'owner', {NOW});
+    insert into policy_version (version, published_at, notice) values (1, {NOW}, 'none');
     select ensure_delivery_week({MONDAY});
 """
 
@@ -102,6 +103,12 @@ LIST = row(
 )
 EVENT = row(subscriber_id=ID, list_id="1", kind="'asked'", occurred_at=NOW, language="'en'")
 RUN = row(promise="'left'", started_at=NOW, finished_at=NOW, removed="0")
+
+VERSION = row(version="2", published_at=NOW, notice="'mailed'")
+TEXT = row(version="1", language="'en'", content="'words'")
+HELPER = row(
+    name="'Post Ltd'", purpose="'Mail'", country="'Norway'", safeguard="'Contract'", hosts="'{post.example}'", added_at=NOW
+)
 
 ILLEGAL: dict[str, list[tuple[dict[str, str], dict[str, str]]]] = {
     "subscriber": [
@@ -220,6 +227,20 @@ ILLEGAL: dict[str, list[tuple[dict[str, str], dict[str, str]]]] = {
         (LIST, {"list_id_header": "'digest>example.org'"}),
         (LIST, {"languages": "'{}'"}),
         (LIST, {"sender_id": "2"}),
+    ],
+    "policy_version": [
+        (VERSION, {"version": "0"}),
+        (VERSION, {"notice": "'told'"}),
+        (VERSION, {"notice": "'none'"}),
+        (VERSION, {"notice": "'skipped'"}),
+        (VERSION, {"reason": "'because'"}),
+    ],
+    "policy_text": [(TEXT, {"version": "2"}), (TEXT, {"language": "'English'"})],
+    "subprocessor": [
+        (HELPER, {"name": "''"}),
+        (HELPER, {"safeguard": "''"}),
+        (HELPER, {"country": "null"}),
+        (HELPER, {"hosts": "array[null]::text[]"}),
     ],
     "retention_run": [(RUN, {"finished_at": SOONER}), (RUN, {"removed": "-1"})],
 }  # fmt: skip

@@ -13,6 +13,7 @@ import pytest
 
 from newsletter.consent.service import Origin
 from newsletter.core.errors import InvalidAddress, InvalidInput, NotFound, TooMany
+from newsletter.privacy.policy import Subprocessor
 from newsletter.subscribing import store
 from newsletter.subscribing.lists import ListText, NewList, NewSender, create_list
 from tests.people import NORTHWIND, WEB, People
@@ -91,6 +92,7 @@ async def test_the_evidence_holds_what_was_asked_in_which_words_and_from_where(p
            from consent_event e join consent_origin o using (subscriber_id, event_id)
            join wording form on form.wording_hash = e.wording_hash join wording mail on mail.wording_hash = e.mail_hash"""
     )
+    assert row["via"] == "form"
     assert (row["kind"], row["occurred_at"], row["language"], row["form"]) == ("asked", people.clock.at, "en", WEB.form)
     assert (str(row["network"]), row["agent"]) == (WEB.network, WEB.agent)
     assert row["expires_at"] == people.clock.at + timedelta(days=180)
@@ -109,7 +111,36 @@ async def test_the_evidence_holds_what_was_asked_in_which_words_and_from_where(p
 async def test_words_that_are_the_same_for_many_are_kept_once(people: People) -> None:
     for number in range(5):
         await people.sign_up(f"reader{number}@example.org")
-    assert await people.count("wording") == 2
+    kinds = await people.house.db.fetch("select kind from wording order by kind")
+    assert [row["kind"] for row in kinds] == ["form", "mail", "process"]
+
+
+async def processes(people: People, address: str) -> list[str]:
+    """How consent came about, in words, request by request."""
+    rows = await people.house.db.fetch(
+        """select content from consent_event e join wording w on w.wording_hash = e.process_hash and w.kind = 'process'
+           where subscriber_id = $1 order by event_id""",
+        people.id_of(address),
+    )
+    return [row["content"] for row in rows]
+
+
+async def test_a_request_is_evidence_of_how_it_was_to_be_confirmed_and_of_the_policy_in_force(people: People) -> None:
+    await people.sign_up(ADA)
+    await people.house.policy.publish(notify=False, no_notice=None, by="test", now=people.clock.move(hours=1))
+    await people.sign_up("ben@example.org", language="de")
+    await people.house.subprocessors.add(
+        Subprocessor("Post Ltd", "Mail", "Norway", "Contract", []), by="test", now=people.clock.at
+    )
+    await people.house.policy.publish(notify=False, no_notice="Typo", by="test", now=people.clock.move(hours=1))
+    await people.sign_up("cleo@example.org")
+    (first,) = await processes(people, ADA)
+    assert "link to confirm, which works for 24 hours" in first
+    assert first.endswith("The privacy policy has no published version yet.")
+    (second,) = await processes(people, "ben@example.org")
+    assert "24 Stunden lang" in second
+    assert second.endswith("Datenschutzerklärung in der Fassung 1.")
+    assert (await processes(people, "cleo@example.org"))[0].endswith("in force is version 2.")
 
 
 async def test_a_second_sign_up_never_unconfirms(people: People) -> None:

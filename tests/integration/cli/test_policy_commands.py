@@ -1,0 +1,155 @@
+"""`newsletter policy` and `newsletter subprocessor`, on the real database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from newsletter.cli.main import main
+from newsletter.core.database import Database
+from newsletter.settings import Settings
+from tests.conftest import POLICY, SECRET
+
+Run = Callable[..., Awaitable[Result]]
+POST = ("--purpose", "Delivers our letters", "--country", "Norway", "--safeguard", "Contract under Art. 28")
+AWAY = "smtps://user:password@smtp.post.example"
+
+
+@pytest.fixture
+def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in a thread (it brings its own event loop); gives click's result."""
+    monkeypatch.chdir(tmp_path)
+    given = {
+        "NEWSLETTER_DATABASE_URL": settings.database_url.get_secret_value(),
+        "NEWSLETTER_SECRET": SECRET,
+        "NEWSLETTER_BASE_URL": settings.base_url,
+        "NEWSLETTER_SMTP_URL": settings.smtp_url.get_secret_value(),
+    } | POLICY
+
+    async def run(*arguments: str, typed: str | None = None, **environment: str) -> Result:
+        runner = CliRunner(env={**given, **environment})
+        return await asyncio.to_thread(runner.invoke, main, [*arguments], input=typed, terminal_width=80)
+
+    return run
+
+
+async def test_show_prints_the_policy_as_markdown_in_80_columns_in_each_language(run: Run) -> None:
+    for language, title, said in (
+        ("en", "# How we treat your address", "within 12 hours"),
+        ("de", "# Wie wir mit Ihrer Adresse umgehen", "innerhalb von 12 Stunden"),
+    ):
+        shown = await run("policy", "show", "--language", language, NEWSLETTER_CONFIRM_HOURS="12")
+        assert (shown.exit_code, shown.stderr) == (0, "")
+        lines = shown.stdout.splitlines()
+        assert lines[0] == title
+        assert said in " ".join(shown.stdout.split())
+        assert max(map(len, lines)) <= 80
+    told = json.loads((await run("policy", "show", "--json")).stdout)
+    assert (told["version"], told["language"]) == (None, "en")
+    assert told["text"].startswith("In short:")
+
+
+async def test_publishing_asks_first_and_its_versions_can_be_read_and_compared(run: Run) -> None:
+    declined = await run("policy", "publish", typed="n\n")
+    assert declined.exit_code == 1
+    assert "Publish the policy as it is now, and tell nobody?" in declined.stderr
+    assert (await run("policy", "versions", "--json")).stdout.strip() == "[]"
+    assert (await run("policy", "publish", typed="y\n")).stdout == "Version 1 is published.\n"
+    assert (await run("policy", "diff")).stdout == "Nothing has changed since version 1.\n"
+    again = await run("policy", "publish", "--yes", "--no-notice", "x")
+    assert (again.exit_code, again.stderr) == (
+        1,
+        "Error: Nothing has changed since version 1: there is nothing to publish.\n",
+    )
+    fewer = {"NEWSLETTER_ERASE_LEFT_DAYS": "7"}
+    changed = (await run("policy", "diff", **fewer)).stdout
+    assert changed.startswith("en:\n--- version 1\n+++ now\n")
+    assert "\nde:\n--- version 1\n" in changed
+    told = json.loads((await run("policy", "diff", "--json", **fewer)).stdout)
+    assert (told["since"], set(told["languages"])) == (1, {"en", "de"})
+    refused = await run("policy", "publish", "--yes", **fewer)
+    assert (refused.exit_code, "--notify, or --no-notice REASON" in refused.stderr) == (1, True)
+    done = json.loads((await run("policy", "publish", "--yes", "--no-notice", "Shorter is better", "--json", **fewer)).stdout)
+    assert done == {"version": 2, "notice": "skipped", "campaigns": []}
+    kept = json.loads((await run("policy", "versions", "--json")).stdout)
+    assert [(each["version"], each["notice"], each["reason"], each["languages"]) for each in kept] == [
+        (2, "skipped", "Shorter is better", ["de", "en"]),
+        (1, "none", None, ["de", "en"]),
+    ]
+    assert "Shorter is better" in (await run("policy", "versions")).stdout
+    old = " ".join((await run("policy", "show", "--version", "1", **fewer)).stdout.split())
+    assert ("within 14 days" in old, "within 7 days" in old) == (True, False)
+    assert (await run("policy", "show", "--version", "3")).exit_code == 1
+
+
+async def test_notifying_says_whom_it_will_tell_and_does_it_once(run: Run, db: Database) -> None:
+    assert (await run("policy", "publish", "--yes")).exit_code == 0
+    fewer = {"NEWSLETTER_ERASE_LEFT_DAYS": "7"}
+    assert (await run("policy", "publish", "--yes", "--no-notice", "x", **fewer)).exit_code == 0
+    asked = await run("policy", "notify", typed="n\n")
+    assert "Now mail 0 readers of 0 lists?" in asked.stderr
+    first, second = await run("policy", "notify", "--yes"), await run("policy", "notify", "--yes")
+    assert "there was nobody to tell" in first.stdout
+    assert (second.exit_code, second.stderr) == (1, "Error: Readers were told of version 2 already.\n")
+    actions = await db.fetch("select operator, action from audit_log order by audit_id")
+    assert [tuple(row) for row in actions] == [
+        ("command line", "policy.publish"),
+        ("command line", "policy.publish"),
+        ("command line", "policy.notify"),
+    ]
+
+
+async def test_a_relay_without_a_subprocessor_is_one_line_on_stderr_until_it_has_one(run: Run) -> None:
+    away = {"NEWSLETTER_SMTP_URL": AWAY}
+    warned = [await run("policy", "show", **away), await run("policy", "publish", "--yes", **away)]
+    for result in warned:
+        (line,) = result.stderr.splitlines()
+        assert "mail goes by smtp.post.example, which no subprocessor has" in line
+        assert "user" not in line
+    added = await run("subprocessor", "add", "Post Ltd", *POST, "--host", "smtp.post.example")
+    assert added.stdout.startswith("Post Ltd was added.")
+    assert (await run("policy", "show", **away)).stderr == ""
+
+
+async def test_subprocessors_are_added_changed_listed_and_removed(run: Run) -> None:
+    assert (await run("subprocessor", "add", "Post Ltd", *POST)).exit_code == 0
+    assert "already" in (await run("subprocessor", "add", "Post Ltd", *POST)).stderr
+    nothing = await run("subprocessor", "edit", "Post Ltd")
+    assert (nothing.exit_code, "Say what to change" in nothing.stderr) == (1, True)
+    told = json.loads((await run("subprocessor", "edit", "Post Ltd", "--host", "a.example", "--json")).stdout)
+    post = {
+        "name": "Post Ltd",
+        "purpose": "Delivers our letters",
+        "country": "Norway",
+        "safeguard": "Contract under Art. 28",
+        "hosts": ["a.example"],
+    }
+    assert told == [post]
+    assert (await run("subprocessor", "edit", "Post Ltd", "--country", "Iceland")).exit_code == 0
+    assert json.loads((await run("subprocessor", "list", "--json")).stdout) == [post | {"country": "Iceland"}]
+    assert "Post Ltd" in (await run("subprocessor", "list")).stdout
+    assert (await run("subprocessor", "remove", "Post Ltd")).exit_code == 0
+    gone = await run("subprocessor", "remove", "Post Ltd")
+    assert (gone.exit_code, 'There is no subprocessor "Post Ltd"' in gone.stderr) == (1, True)
+
+
+async def test_the_record_of_processing_is_printed_as_markdown_and_as_json(run: Run) -> None:
+    printed = await run("policy", "record")
+    assert printed.stdout.startswith("# Record of processing activities: sending newsletters\n\nAs of ")
+    for heading in ("Who is responsible", "Whose data", "Recipients", "When it is deleted", "How it is protected"):
+        assert f"\n## {heading}\n" in printed.stdout
+    assert "Verzeichnis von Verarbeitungstätigkeiten" in (await run("policy", "record", "--language", "de")).stdout
+    told = json.loads((await run("policy", "record", "--json")).stdout)
+    assert set(told) == {
+        *("controller", "contact", "senders", "purposes", "data_subjects", "data", "recipients", "relays"),
+        *("storage_country", "erasure", "server_logs", "backups", "security"),
+    }
+    assert {name: value for name, value in told["erasure"][1].items() if name != "sentence"} == {
+        "promise": "left",
+        "days": 14.0,
+    }
