@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from newsletter.cli.house import as_json, command, open_house, print_json, print_table, settings
+from newsletter.cli.house import as_json, command, number_of, open_house, print_json, print_table, settings
 from newsletter.core.errors import InvalidInput
 from newsletter.delivery.relays import known_relay
 from newsletter.operators.service import COMMAND_LINE, audit
@@ -211,7 +211,7 @@ async def close(*, slug: str, yes: bool) -> None:
         found = await list_by_slug(house.db, slug)
         readers = (await sizes(house.db)).get(found.list_id, {}).get("confirmed", 0)
         if not yes:
-            click.confirm(f"Close {slug} and unsubscribe its {readers:,} readers, for good?", abort=True)
+            click.confirm(f"Close {slug} and unsubscribe {number_of(readers, 'reader')}, for good?", abort=True)
         async with house.db.transaction() as db:
             await close_list(db, slug, now=house.clock.now())
             await audit(db, COMMAND_LINE, "list.close", f"list {slug}", house.clock.now())

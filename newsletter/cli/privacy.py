@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from newsletter.cli.house import as_json, command, open_house, print_json, settings
+from newsletter.cli.house import as_json, command, number_of, open_house, print_json, settings
 from newsletter.operators.service import COMMAND_LINE
 from newsletter.privacy.replay import Replayed
 
@@ -48,7 +48,7 @@ def _print(done: Replayed) -> None:
         click.echo(f"Something is missing before {file}: if you have the file in between, name it with --file.")
     for file in done.torn:
         click.echo(f"The last line of {file} is torn, as by a crash: what it said is unknown. All others were read.")
-    click.echo(f"{done.withdrawals:,} withdrawals, of which the database did not know {done.unknown:,}.")
+    click.echo(f"{number_of(done.withdrawals, 'withdrawal')}, of which the database did not know {done.unknown:,}.")
     for count, words in (
         (done.unsubscribed, "subscriptions ended"),
         (done.suppressed, "codes suppressed"),

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import click
 
-from newsletter.cli.house import as_json, command, moment, open_house, print_json, print_table, settings
+from newsletter.cli.house import as_json, command, moment, number_of, open_house, print_json, print_table, settings
 from newsletter.consent.rules import Reason
 from newsletter.core.errors import InvalidInput
 from newsletter.operators.service import COMMAND_LINE
@@ -35,7 +35,7 @@ async def add(*, address: str, reason: str, slug: str | None) -> None:
     """Never mail ADDRESS again for that reason. What it reads ends, by the usual clock."""
     async with open_house(settings(), name="suppress") as house:
         ended = await house.suppressing.add(address, Reason(reason), slug=slug, by=COMMAND_LINE, now=house.clock.now())
-    click.echo(f"Suppressed on {slug or EVERY}; {_subscriptions(ended)} ended.")
+    click.echo(f"Suppressed on {slug or EVERY}; {number_of(ended, 'subscription')} ended.")
 
 
 @suppress.command("check")
@@ -71,12 +71,12 @@ async def check(*, address: str, as_json: bool) -> None:
 async def show(*, reason: str | None, as_json: bool) -> None:
     """How many are suppressed, by reason and list: the codes say nothing to people."""
     async with open_house(settings(), name="suppress") as house:
-        counted = await house.suppressing.counts(Reason(reason) if reason else None, now=house.clock.now())
+        found = await house.suppressing.counts(Reason(reason) if reason else None, now=house.clock.now())
         slugs = {each.list_id: each.slug for each in await all_lists(house.db)}
     if as_json:
-        print_json([{"reason": each.reason, "list": slugs.get(each.list_id), "count": each.count} for each in counted])
+        print_json([{"reason": each.reason, "list": slugs.get(each.list_id), "count": each.count} for each in found])
         return
-    rows = [(each.reason, slugs.get(each.list_id, EVERY), f"{each.count:,}") for each in counted]
+    rows = [(each.reason, slugs.get(each.list_id, EVERY), f"{each.count:,}") for each in found]
     print_table(rows, "REASON", "LIST", "PEOPLE")
 
 
@@ -103,8 +103,8 @@ async def take(*, file: Path, reason: str, slug: str | None, as_json: bool) -> N
     if done.bad > len(done.bad_lines):
         click.echo(f"… and {done.bad - len(done.bad_lines):,} more lines that hold no address.", err=True)
     click.echo(
-        f"{done.addresses:,} addresses: {done.suppressed:,} newly suppressed on {slug or EVERY}, "
-        f"{_subscriptions(done.ended)} ended, {done.bad:,} lines left out."
+        f"Addresses: {done.addresses:,}, of which {done.suppressed:,} newly suppressed on {slug or EVERY}. "
+        f"{number_of(done.ended, 'subscription')} ended, {number_of(done.bad, 'line')} left out."
     )
 
 
@@ -114,10 +114,6 @@ def _opened(file: Path) -> AbstractContextManager[IO[Any]]:
         return click.open_file(str(file), encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read ({error.strerror}): name another file.") from None
-
-
-def _subscriptions(count: int) -> str:
-    return f"{count:,} subscription" if count == 1 else f"{count:,} subscriptions"
 
 
 COMMANDS = [suppress]

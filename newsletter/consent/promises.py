@@ -106,7 +106,10 @@ def file_promise(path: Path, *, backup_days: int) -> Promise:
         return Kept(len(closed), min(closed, default=None)).due_after(deadline)
 
     async def due(_: Connection, now: datetime) -> Due:
-        closed = [withdrawal_file.closed_at(each) for each in withdrawal_file.closed_before(path, now - deadline)]
+        try:
+            closed = [withdrawal_file.closed_at(each) for each in withdrawal_file.closed_before(path, now - deadline)]
+        except OSError:  # A process that may not look there, such as the web app, has nothing to tell.
+            closed = []
         return Due(len(closed), min(closed, default=None)).due_after(deadline)
 
     return Promise(

@@ -119,7 +119,7 @@ class Schedule:
     async def _hand_back(self, job: Job, epoch: int, why: str) -> None:
         """So that nobody has to wait for the lease to end; where the database cannot be told, they do."""
         try:
-            await self._finish(job, epoch, self._clock.now() + RETRY_AFTER, why)
+            await self._finish(job, epoch, self._clock.now() + min(RETRY_AFTER, job.every), why)
         except DatabaseError as error:
             log.warning("job_not_handed_back", job=job.name, reason=str(error))
 

@@ -1,9 +1,9 @@
 """After a restore: whoever came back with the backup withdraws again, as of the time that they did.
 
 The files of withdrawals are read twice: once to see that all of them are ours and whole, so that damage changes nothing; then
-to do again what the database knows nothing of. What it knows was done in it already, and whatever came after that (somebody took
-an unsubscribe back, or signed up anew) stays as it is. Somebody who confirmed anew after the time of a withdrawal that it does
-not know has come back after the restore, and stays too.
+to do again what the database knows nothing of. What it knows was done in it already, and what came after that stays as it is
+(somebody took an unsubscribe back, or signed up anew). Who confirmed anew after the time of a withdrawal that it does not know
+has come back after the restore, and stays too.
 """
 
 from __future__ import annotations

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
+from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
+from newsletter.app import House
 from newsletter.consent import service as consent
 from newsletter.consent import store, withdrawal_file
 from newsletter.consent.promises import file_promise
@@ -275,3 +279,50 @@ async def test_a_file_that_somebody_put_beside_it_is_not_deleted(people: People,
     people.clock.move(days=4000)
     await file_promise(log.path, backup_days=30).keep(people.house.db, people.clock.at, 500)
     assert beside.exists()
+
+
+# In the house.
+
+
+def with_file(house: House, path: Path) -> House:
+    return replace(house, settings=house.settings.model_copy(update={"withdrawal_log": path}))
+
+
+async def test_a_worker_writes_the_file_where_there_is_one_beside_all_that_takes_long(house: House, tmp_path: Path) -> None:
+    assert [await schedule.run_due() for schedule in house.worker()._schedules][1:] == []
+    worker = with_file(house, tmp_path / "withdrawals.jsonl").worker()
+    assert [await schedule.run_due() for schedule in worker._schedules][1:] == [["write:withdrawals"]]
+
+
+async def test_a_promise_says_for_how_long_the_files_are_kept(house: House, tmp_path: Path) -> None:
+    """As long as the oldest backup."""
+    assert "withdrawal-files" not in [promise.name for promise in house.retention.promises]
+    promises = with_file(house, tmp_path / "withdrawals.jsonl").retention.promises
+    (promise,) = [promise for promise in promises if promise.name == "withdrawal-files"]
+    assert promise.deadline == timedelta(days=30)
+    assert "each 30 days after it was closed" in promise.sentence(NullTranslations())
+
+
+@pytest.mark.parametrize("what", ["another installation's", "a folder", "nonsense"])
+async def test_a_file_that_cannot_be_read_at_the_start_is_said_and_ends_nothing(
+    house: House, tmp_path: Path, what: str
+) -> None:
+    path = tmp_path / "withdrawals.jsonl"
+    if what == "a folder":
+        path.mkdir()
+    elif what == "nonsense":
+        path.write_text("dear diary\n")
+    else:
+        withdrawal_file.begin(path, "of others", begins=0, now=house.clock.now())
+    with capture_logs() as logged:
+        await with_file(house, path).look_at_withdrawals()
+    (line,) = logged
+    assert line["event"] in ("withdrawal_log_refused", "withdrawal_log_unreadable")
+    assert str(path) in line.get("file", line["reason"])
+
+
+async def test_the_mark_of_an_installation_is_not_a_code_of_anybody(house: House) -> None:
+    mark = house.keyring.installation
+    assert len(bytes.fromhex(mark)) == 16
+    assert mark != house.keyring.limit_code("withdrawals").hex()
+    assert mark != house.keyring.subscriber_id("withdrawals").hex
