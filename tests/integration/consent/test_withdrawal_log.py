@@ -304,9 +304,7 @@ async def test_a_promise_says_for_how_long_the_files_are_kept(house: House, tmp_
 
 
 @pytest.mark.parametrize("what", ["another installation's", "a folder", "nonsense"])
-async def test_a_file_that_cannot_be_read_at_the_start_is_said_and_ends_nothing(
-    house: House, tmp_path: Path, what: str
-) -> None:
+async def test_a_file_that_cannot_be_read_is_said_and_ends_nothing(house: House, tmp_path: Path, what: str) -> None:
     path = tmp_path / "withdrawals.jsonl"
     if what == "a folder":
         path.mkdir()
