@@ -234,7 +234,7 @@ returning true;
 -- name: end_subscriptions
 -- Of many people, on one list or (0) on all. Who confirmed after that time has come back since, and stays. Cannot be taken back by
 -- a click: nobody clicked.
-update subscription set state = 'unsubscribed', unsubscribed_at = :now, unsubscribed_via = :via, undo_id = null, undo_until = null
+update subscription set state = 'unsubscribed', unsubscribed_at = :now, unsubscribed_via = :via
 where subscriber_id = any(:subscriber_ids::uuid[]) and (:list_id = 0 or list_id = :list_id)
   and state = 'confirmed' and confirmed_at <= :now
 returning subscriber_id, list_id, language;

@@ -159,6 +159,20 @@ async def test_a_file_that_knows_more_than_the_database_stops_campaigns_and_is_n
     assert await people.states(ADA) == {"letter": "unsubscribed"}
 
 
+async def test_a_file_that_fits_again_is_not_written_before_a_replay(people: People, log: WithdrawalLog) -> None:
+    """Somebody put one back: whether it is the right one is for the replay to say."""
+    await people.reader(ADA)
+    await people.unsubscribe(ADA)
+    await log.write(now=people.clock.at)
+    away = log.path.rename(log.path.with_name("away"))
+    assert not await log.look(now=people.clock.at)
+    away.rename(log.path)
+    await people.reader(BEN)
+    await people.unsubscribe(BEN)
+    assert await log.write(now=people.clock.at) == 0
+    assert ids(log) == [people.id_of(ADA)]
+
+
 async def test_a_database_that_went_back_is_found_out_when_it_has_given_out_as_many_numbers_since(
     people: People, log: WithdrawalLog
 ) -> None:
