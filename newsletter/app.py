@@ -15,11 +15,13 @@ from newsletter.consent import promises as consent_promises
 from newsletter.consent.evidence import Evidence
 from newsletter.consent.rules import Keeps
 from newsletter.consent.service import Ledger
+from newsletter.consent.withdrawal_log import WithdrawalLog
 from newsletter.core.clock import Clock, DatabaseClock
 from newsletter.core.database import Database
-from newsletter.core.errors import NewsletterError
+from newsletter.core.errors import Conflict, InvalidInput, NewsletterError
 from newsletter.core.keys import Keyring, reload
 from newsletter.core.logs import get_logger
+from newsletter.core.promises import Promise
 from newsletter.core.tokens import Tokens
 from newsletter.delivery import promises as delivery_promises
 from newsletter.delivery.courier import Courier
@@ -28,7 +30,7 @@ from newsletter.delivery.lanes import Lanes
 from newsletter.delivery.outbox import Outbox
 from newsletter.delivery.signing import Signing
 from newsletter.delivery.throttle import Throttle, limits_of
-from newsletter.jobs.schedule import Schedule, retention_jobs
+from newsletter.jobs.schedule import Schedule, retention_jobs, withdrawal_job
 from newsletter.jobs.sending import CampaignSending
 from newsletter.jobs.worker import Worker
 from newsletter.operators import promises as operators_promises
@@ -37,15 +39,18 @@ from newsletter.privacy import promises as privacy_promises
 from newsletter.privacy.outlook import Outlook
 from newsletter.privacy.policy import Particulars
 from newsletter.privacy.publishing import Policy
+from newsletter.privacy.replay import Replay
 from newsletter.privacy.service import Retention
 from newsletter.privacy.subprocessors import Subprocessors
 from newsletter.settings import Settings
 from newsletter.subscribing import promises as subscribing_promises
 from newsletter.subscribing.confirming import Confirming
+from newsletter.subscribing.ending import Ending
 from newsletter.subscribing.joining import Joining, JoiningConfig
 from newsletter.subscribing.leaving import Leaving
 from newsletter.subscribing.links import Links
 from newsletter.subscribing.mails import SubscriptionMails
+from newsletter.subscribing.suppressing import Suppressing
 from newsletter.web.services import Services
 
 REFRESH_EVERY = 60.0
@@ -125,6 +130,23 @@ class House:
         return Leaving(self.db, self.ledger, self.links, erase_after=self.settings.erase_left_after)
 
     @cached_property
+    def ending(self) -> Ending:
+        return Ending(self.db, self.ledger)
+
+    @cached_property
+    def suppressing(self) -> Suppressing:
+        return Suppressing(self.db, self.keyring, self.ledger, audit)
+
+    @cached_property
+    def withdrawal_log(self) -> WithdrawalLog | None:
+        path = self.settings.withdrawal_log
+        return WithdrawalLog(self.db, self.keyring, path) if path else None
+
+    @cached_property
+    def replay(self) -> Replay:
+        return Replay(self.db, self.ledger, self.keyring.installation, self.withdrawal_log, audit)
+
+    @cached_property
     def retention(self) -> Retention:
         return Retention(
             self.db,
@@ -141,10 +163,16 @@ class House:
                     evidence_days=self.settings.evidence_days,
                     keeps=Keeps(self.settings.evidence),
                 ),
+                *self._file_promises,
                 *operators_promises.promises(log_days=self.settings.log_days),
                 *privacy_promises.promises(log_days=self.settings.log_days),
             ],
         )
+
+    @property
+    def _file_promises(self) -> list[Promise]:
+        path, days = self.settings.withdrawal_log, self.settings.backup_days
+        return [consent_promises.file_promise(path, backup_days=366 if days is None else days)] if path else []
 
     @cached_property
     def outlook(self) -> Outlook:
@@ -217,7 +245,26 @@ class House:
             outbox=self.outbox(),
             schedule=Schedule(self.db, self.clock, retention_jobs(self.retention), worker=name),
             sending=self.sending(worker=name),
+            beside=Schedule(self.db, self.clock, [withdrawal_job(self.withdrawal_log)], worker=name)
+            if self.withdrawal_log
+            else None,
         )
+
+    async def look_at_withdrawals(self) -> None:
+        """Before anything is sent: is the file of withdrawals ahead of this database? Then all campaigns stand still.
+
+        A file that cannot be read is somebody's error to mend, and is said; the job says so again and again.
+        """
+        if self.withdrawal_log is None:
+            return
+        try:
+            await self.withdrawal_log.look(now=self.clock.now())
+        except (InvalidInput, Conflict) as error:
+            log.warning("withdrawal_log_refused", reason=str(error))
+        except OSError as error:
+            if error.filename is None:  # Of the database.
+                raise
+            log.warning("withdrawal_log_unreadable", file=str(error.filename), reason=error.strerror)
 
     def sending(self, *, worker: str) -> CampaignSending:
         """Campaigns have connections of their own, so that no single mail waits for them."""

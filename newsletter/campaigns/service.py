@@ -15,6 +15,7 @@ from newsletter.campaigns.content import CompiledContent, Draft, Format, Rendere
 from newsletter.campaigns.frame import Frame
 from newsletter.campaigns.letter import Letter
 from newsletter.campaigns.store import CampaignRow
+from newsletter.consent.service import refuse_standstill
 from newsletter.core.addresses import parse_address
 from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
@@ -28,7 +29,7 @@ from newsletter.delivery.rules import DeliveryState, Outcome
 from newsletter.delivery.signing import Signing
 from newsletter.delivery.store import Reader
 from newsletter.subscribing.links import Links
-from newsletter.subscribing.lists import MailingList, list_by_id, list_by_slug
+from newsletter.subscribing.lists import MailingList, keep_open, list_by_id, list_by_slug
 
 SLOWER = "This content has conditions or filters that are worked out for each reader: it is sent more slowly."
 
@@ -254,19 +255,26 @@ class Campaigns:
         return Reader(NOBODY, address, name, chosen, confirmed_at=now, attempts=1, first_at=now)
 
     async def audience(self, campaign_id: int) -> int:
-        """Confirmed readers of its list at this moment. Raises `Conflict` when it cannot be sent (any more)."""
+        """Confirmed readers of its list at this moment. Raises `Conflict` when it cannot be sent (any more, or now)."""
         row = await self._row(self._db, campaign_id)
         if row.state not in ("draft", "scheduled"):
             raise Conflict(f"Campaign {campaign_id} is {row.state}: it was sent already, or cancelled.")
+        await refuse_standstill(self._db)
+        await keep_open(self._db, row.list_id)
         return await delivery.count_audience(self._db, list_id=row.list_id)
 
     async def send(self, campaign_id: int, *, by: str, now: datetime) -> int:
-        """Begin; returns how many readers the list has now. Raises `Conflict` when it was sent or cancelled before."""
+        """Begin; returns how many readers the list has now.
+
+        Raises `Conflict` when it was sent or cancelled before, when its list was closed, and while all campaigns stand still.
+        """
         letter = await self.letter(campaign_id)
         async with self._db.transaction() as db:
             return await self._start(db, campaign_id, letter.mailing_list, by, now)
 
     async def _start(self, db: Connection, campaign_id: int, mailing_list: MailingList, by: str, now: datetime) -> int:
+        await refuse_standstill(db)
+        await keep_open(db, mailing_list.list_id)
         planned = await plan_campaign(
             db,
             campaign_id=campaign_id,
@@ -282,8 +290,14 @@ class Campaigns:
         await self._change(store.pause, campaign_id, "pause", by, now)
 
     async def resume(self, campaign_id: int, *, by: str, now: datetime) -> None:
-        """Go on where it stopped. Raises `Conflict` when it is not paused."""
-        await self._change(store.resume, campaign_id, "resume", by, now)
+        """Go on where it stopped. Raises `Conflict` when it is not paused, or may not be sent (see `send`)."""
+
+        async def resume(db: Connection, *, campaign_id: int) -> bool:
+            await refuse_standstill(db)
+            await keep_open(db, (await self._row(db, campaign_id)).list_id)
+            return await store.resume(db, campaign_id=campaign_id)
+
+        await self._change(resume, campaign_id, "resume", by, now)
 
     async def cancel(self, campaign_id: int, *, by: str, now: datetime) -> None:
         """For good. Raises `Conflict` when there is nothing left to cancel."""

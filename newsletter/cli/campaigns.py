@@ -129,6 +129,7 @@ async def test(number: int, address: str, language: str | None, name: str) -> No
 async def send(number: int, *, yes: bool, watch: bool) -> None:
     """Send it to every confirmed reader of its list."""
     async with open_house(settings(), name="campaign") as house:
+        await house.look_at_withdrawals()
         readers = await house.campaigns.audience(number)
         if not yes:
             click.confirm(f"Send campaign {number} to {_readers(readers)} now?", abort=True)
@@ -154,6 +155,7 @@ async def pause(number: int) -> None:
 async def resume(number: int) -> None:
     """Go on where it was paused."""
     async with open_house(settings(), name="campaign") as house:
+        await house.look_at_withdrawals()
         await house.campaigns.resume(number, by=BY, now=house.clock.now())
     click.echo(f"Campaign {number} is sending again.")
 

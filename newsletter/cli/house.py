@@ -110,6 +110,11 @@ def print_table(rows: Sequence[tuple[str, ...]], *headings: str) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def number_of(count: int, noun: str) -> str:
+    """`1 reader`, `1,200 readers`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def moment(value: datetime | None) -> str:
     """In UTC, to the minute."""
     return value.strftime("%Y-%m-%d %H:%M UTC") if value else "–"

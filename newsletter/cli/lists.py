@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import click
 
-from newsletter.cli.house import as_json, command, open_house, print_json, print_table, settings
+from newsletter.cli.house import as_json, command, number_of, open_house, print_json, print_table, settings
 from newsletter.core.errors import InvalidInput
 from newsletter.delivery.relays import known_relay
+from newsletter.operators.service import COMMAND_LINE, audit
 from newsletter.settings import Settings
 from newsletter.subscribing.lists import (
     ListText,
     NewList,
     NewSender,
     all_lists,
+    close_list,
     create_list,
     list_by_slug,
     set_rate,
@@ -193,6 +195,27 @@ async def edit(*, slug: str, rate: str | None, relay: str | None) -> None:
         click.echo(f"{slug}: " + (f"{limit:g} mails a second at most." if limit else "as fast as its relay takes it."))
     if relay is not None:
         click.echo(f"All mail of {found.sender.name} goes by {by or 'whichever relay there is'}.")
+
+
+@lists.command("close")
+@click.argument("slug")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@command
+async def close(*, slug: str, yes: bool) -> None:
+    """Close a list for good: no sign-ups, no campaigns, no readers.
+
+    Workers unsubscribe its readers within the hour; whoever reads nothing else
+    is deleted in the same time as after unsubscribing.
+    """
+    async with open_house(settings(), name="list") as house:
+        found = await list_by_slug(house.db, slug)
+        readers = (await sizes(house.db)).get(found.list_id, {}).get("confirmed", 0)
+        if not yes:
+            click.confirm(f"Close {slug} and unsubscribe {number_of(readers, 'reader')}, for good?", abort=True)
+        async with house.db.transaction() as db:
+            await close_list(db, slug, now=house.clock.now())
+            await audit(db, COMMAND_LINE, "list.close", f"list {slug}", house.clock.now())
+    click.echo(f"{slug} is closed. Its readers are unsubscribed within the hour, where a worker runs.")
 
 
 COMMANDS = [lists]

@@ -7,7 +7,20 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from newsletter import __version__
-from newsletter.cli import campaigns, database, dkim, evidence, lists, operators, policy, processes, promises, subprocessors
+from newsletter.cli import (
+    campaigns,
+    database,
+    dkim,
+    evidence,
+    lists,
+    operators,
+    policy,
+    privacy,
+    processes,
+    promises,
+    subprocessors,
+    suppressions,
+)
 
 
 class Commands(click.Group):
@@ -53,6 +66,21 @@ def main() -> None:
     """
 
 
-for _group in (campaigns, database, dkim, evidence, lists, operators, policy, processes, promises, subprocessors):
+GROUPS = (
+    campaigns,
+    database,
+    dkim,
+    evidence,
+    lists,
+    operators,
+    policy,
+    privacy,
+    processes,
+    promises,
+    subprocessors,
+    suppressions,
+)
+
+for _group in GROUPS:
     for _command in _group.COMMANDS:
         main.add_command(_command)

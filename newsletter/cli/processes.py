@@ -34,6 +34,7 @@ async def work() -> None:
     stop = asyncio.Event()
     await wait_for_database(chosen)
     async with open_house(chosen, name="work", connections=10) as house, beside(house.keep_current(), until_signal(stop)):
+        await house.look_at_withdrawals()
         await house.worker().run(stop)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from gettext import NullTranslations
+from pathlib import Path
 
-from newsletter.consent import store
+from newsletter.consent import store, withdrawal_file
 from newsletter.consent.rules import EVIDENCE_AT_MOST, LEFT_FOR, REFUSED_FOR, Keeps
 from newsletter.core.database import Connection
 from newsletter.core.promises import Due, Kept, Promise
 
 _THREE_YEARS = timedelta(days=3 * 365)
+_YEAR = timedelta(days=366)
 
 
 def promises(*, origin_days: int, evidence_days: int, keeps: Keeps = Keeps.SEALED) -> list[Promise]:
@@ -86,6 +89,45 @@ def promises(*, origin_days: int, evidence_days: int, keeps: Keeps = Keeps.SEALE
             **hourly,
         ),
     ]
+
+
+def file_promise(path: Path, *, backup_days: int) -> Promise:
+    """Of the files of withdrawals outside the database, where there are any: each goes when no backup is as old as it.
+
+    One is closed a day after it was begun; what stands in it is known to every backup from then on.
+    """
+    deadline = timedelta(days=max(backup_days, 1))
+
+    def files(words: NullTranslations) -> str:
+        return words.ngettext(
+            "The same list outside the database is deleted piece by piece, each %(days)d day after it was closed, "
+            "when there is no backup left that is older.",
+            "The same list outside the database is deleted piece by piece, each %(days)d days after it was closed, "
+            "when there is no backup left that is older.",
+            deadline.days,
+        ) % {"days": deadline.days}
+
+    async def keep(_: Connection, now: datetime, size: int) -> Kept:
+        closed = await asyncio.to_thread(withdrawal_file.delete_closed, path, before=now - deadline, size=size)
+        return Kept(len(closed), min(closed, default=None)).due_after(deadline)
+
+    async def due(_: Connection, now: datetime) -> Due:
+        try:
+            closed = [withdrawal_file.closed_at(each) for each in withdrawal_file.closed_before(path, now - deadline)]
+        except OSError:  # A process that may not look there, such as the web app, has nothing to tell.
+            closed = []
+        return Due(len(closed), min(closed, default=None)).due_after(deadline)
+
+    return Promise(
+        "withdrawal-files",
+        files,
+        deadline=deadline,
+        at_most=_YEAR,
+        every=timedelta(hours=1),
+        grace=timedelta(days=1),
+        keep=keep,
+        due=due,
+    )
 
 
 async def _keep_origins(db: Connection, now: datetime, size: int) -> Kept:

@@ -8,9 +8,15 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from newsletter.consent import store
-from newsletter.consent.rules import EVIDENCE_FOR, Event, Keeps, Reason, may_be_asked, until
+from newsletter.consent.rules import EVIDENCE_FOR, Event, Keeps, Reason, Suppression, may_be_asked, until
+from newsletter.consent.store import Standstill, SuppressionCount
+from newsletter.consent.withdrawal_file import Withdrawal
 from newsletter.core.database import Connection
+from newsletter.core.errors import Conflict
 from newsletter.core.keys import sha256
+
+RESTORED = "restored"
+"""A standstill: the database is older than the file of withdrawals."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,19 @@ class Ledger:
             now=now,
         )
 
+    async def record_endings(
+        self, db: Connection, endings: Sequence[tuple[UUID, int, str]], *, via: str, now: datetime
+    ) -> None:
+        """Subscriptions that something else than the person's own click has ended: subscriber, list, language."""
+        await store.record_endings(
+            db,
+            subscriber_ids=[who for who, _, _ in endings],
+            list_ids=[list_id for _, list_id, _ in endings],
+            languages=[language for _, _, language in endings],
+            via=via,
+            now=now,
+        )
+
     async def remember_erased(self, db: Connection, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
         """Call before the rows go: the keyed ids and the evidence that stay are made from them."""
         if self._keeps is not Keeps.NONE:
@@ -118,3 +137,63 @@ async def withdraw(db: Connection, subscriber_id: UUID, list_ids: Sequence[int],
 async def welcome_back(db: Connection, subscriber_id: UUID, list_ids: Sequence[int]) -> None:
     """Their own, confirmed sign-up lifts what stood against it."""
     await store.lift(db, subscriber_id=subscriber_id, list_ids=list_ids)
+
+
+async def suppress(db: Connection, subscriber_ids: Sequence[UUID], list_id: int, reason: Reason, *, now: datetime) -> int:
+    """From now on, for as long as the reason stands; `list_id` 0: on every list. Returns how many did not stand before."""
+    return await store.suppress_many(
+        db, subscriber_ids=subscriber_ids, list_id=list_id, reason=reason.value, until=until(reason, now), now=now
+    )
+
+
+async def suppressions(db: Connection, subscriber_id: UUID, *, now: datetime) -> list[Suppression]:
+    """What stands against mailing this person, on any list."""
+    return await store.suppressions_of(db, subscriber_id=subscriber_id, now=now)
+
+
+async def count_suppressions(db: Connection, reason: Reason | None, *, now: datetime) -> list[SuppressionCount]:
+    """How many stand, by reason and list."""
+    return await store.count_suppressions(db, reason=reason.value if reason else None, now=now)
+
+
+async def record_withdrawals(db: Connection, withdrawals: Sequence[Withdrawal]) -> None:
+    """Number them anew, as of their own times."""
+    await store.record_withdrawals(
+        db,
+        kinds=[each.kind for each in withdrawals],
+        subscriber_ids=[each.subscriber_id for each in withdrawals],
+        list_ids=[each.list_id for each in withdrawals],
+        times=[each.occurred_at for each in withdrawals],
+    )
+
+
+async def unknown_among(db: Connection, withdrawals: Sequence[Withdrawal]) -> list[Withdrawal]:
+    """Those that this database knows nothing of."""
+    places = await store.unknown_withdrawals(
+        db,
+        kinds=[each.kind for each in withdrawals],
+        subscriber_ids=[each.subscriber_id for each in withdrawals],
+        list_ids=[each.list_id for each in withdrawals],
+        times=[each.occurred_at for each in withdrawals],
+    )
+    return [withdrawals[place - 1] for place in places]
+
+
+async def standing_still(db: Connection) -> list[Standstill]:
+    """Why no campaign may be sent at the moment, by anybody; empty when nothing is in the way."""
+    return await store.standstills(db)
+
+
+async def refuse_standstill(db: Connection) -> None:
+    """Raises `Conflict` when all campaigns stand still."""
+    if await standing_still(db):
+        raise Conflict(
+            "No campaign can be sent: this database is older than the file of withdrawals, as after restoring a backup, and "
+            "would mail people who have left since. Run `newsletter privacy replay`, then try again."
+        )
+
+
+async def end_standstill(db: Connection, *, highest: int) -> None:
+    """After a replay: campaigns go on, and withdrawals are numbered beyond those that were replayed."""
+    await store.move_numbers(db, number=highest)
+    await store.go_on(db, reason=RESTORED)

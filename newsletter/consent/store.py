@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from newsletter.consent.rules import SealedEvent, Suppression
+from newsletter.consent.withdrawal_file import Withdrawal
 from newsletter.core.database import Connection
 from newsletter.core.promises import Due, Kept
 from newsletter.core.queries import Queries
 
 _sql = Queries("consent")
+
+
+@dataclass(frozen=True)
+class SuppressionCount:
+    """`list_id` 0 means every list."""
+
+    reason: str
+    list_id: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Standstill:
+    """Why no campaign may be sent at the moment, and since when."""
+
+    reason: str
+    since: datetime
 
 
 @_sql.statement
@@ -126,3 +145,83 @@ async def expire_withdrawals(
 
 @_sql.statement
 async def due_withdrawals(db: Connection, *, refused_for: timedelta, others_for: timedelta, now: datetime) -> Due: ...
+
+
+@_sql.statement
+async def suppress_many(
+    db: Connection, *, subscriber_ids: Sequence[UUID], list_id: int, reason: str, until: datetime | None, now: datetime
+) -> int: ...
+
+
+@_sql.statement
+async def count_suppressions(db: Connection, *, reason: str | None, now: datetime) -> list[SuppressionCount]: ...
+
+
+@_sql.statement
+async def record_endings(
+    db: Connection,
+    *,
+    subscriber_ids: Sequence[UUID],
+    list_ids: Sequence[int],
+    languages: Sequence[str],
+    via: str,
+    now: datetime,
+) -> None: ...
+
+
+@_sql.statement
+async def record_withdrawals(
+    db: Connection,
+    *,
+    kinds: Sequence[str],
+    subscriber_ids: Sequence[UUID],
+    list_ids: Sequence[int],
+    times: Sequence[datetime],
+) -> None: ...
+
+
+@_sql.statement
+async def unknown_withdrawals(
+    db: Connection,
+    *,
+    kinds: Sequence[str],
+    subscriber_ids: Sequence[UUID],
+    list_ids: Sequence[int],
+    times: Sequence[datetime],
+) -> list[int]: ...
+
+
+@_sql.statement
+async def lock_export(db: Connection) -> int: ...
+
+
+@_sql.statement
+async def set_exported(db: Connection, *, exported_to: int) -> None: ...
+
+
+@_sql.statement
+async def unwritten(db: Connection, *, size: int) -> list[Withdrawal]: ...
+
+
+@_sql.statement
+async def forget_unwritten(db: Connection, *, numbers: Sequence[int]) -> None: ...
+
+
+@_sql.statement
+async def write_all_anew(db: Connection) -> None: ...
+
+
+@_sql.statement
+async def move_numbers(db: Connection, *, number: int) -> int: ...
+
+
+@_sql.statement
+async def stand_still(db: Connection, *, reason: str, now: datetime) -> bool: ...
+
+
+@_sql.statement
+async def go_on(db: Connection, *, reason: str) -> bool: ...
+
+
+@_sql.statement
+async def standstills(db: Connection) -> list[Standstill]: ...

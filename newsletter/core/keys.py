@@ -24,7 +24,7 @@ from newsletter.core.errors import Conflict, DatabaseError, WrongSecret
 from newsletter.core.queries import Queries
 
 _NONCE = 12
-_SUBSCRIBER, _LIMIT = b"\x01", b"\x02"
+_SUBSCRIBER, _LIMIT, _INSTALLATION = b"\x01", b"\x02", b"\x03"
 """What a keyed code is for: the first byte under the HMAC, so that no code of one kind is one of another."""
 
 KNOWN_AFTER = timedelta(minutes=5)
@@ -84,6 +84,11 @@ class Keyring:
     def limit_code(self, thing: str) -> bytes:
         """16 bytes that stand for an address or a network in the counters against abuse."""
         return self._code(_LIMIT, thing)
+
+    @property
+    def installation(self) -> str:
+        """What tells this installation's files from those of another, in hexadecimal. Gives nothing away of the key."""
+        return self._code(_INSTALLATION, "withdrawals").hex()
 
     def _code(self, kind: bytes, text: str) -> bytes:
         return hmac.digest(self.address_key, kind + text.encode(), "sha256")[:16]

@@ -228,6 +228,7 @@ class BatchRun:
         readers = await store.take_fresh(self._db, self.batch, first=self._first, size=size, now=now)
         if not readers:  # None left, or paused: who took the one for the other would lose the rest when it is resumed.
             async with self._db.transaction() as db:
+                await store.keep_moving(db)
                 if await store.keep_sending(db, campaign_id=self.batch.campaign_id):
                     readers = await store.take_fresh(db, self.batch, first=self._first, size=size, now=now)
                 else:

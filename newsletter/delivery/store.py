@@ -216,6 +216,14 @@ async def take_fresh(db: Connection, batch: Batch, *, first: UUID, size: int, no
 
 
 @_sql.statement
+async def keep_moving(db: Connection) -> None: ...
+
+
+@_sql.statement
+async def pause_list(db: Connection, *, list_id: int, reason: str) -> None: ...
+
+
+@_sql.statement
 async def keep_sending(db: Connection, *, campaign_id: int) -> bool: ...
 
 

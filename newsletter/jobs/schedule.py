@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from newsletter.consent.withdrawal_log import WithdrawalLog
 from newsletter.core.clock import Clock
 from newsletter.core.database import Database
 from newsletter.core.errors import Conflict, DatabaseError, DatabaseUnavailable, StatementTimeout
@@ -20,6 +21,11 @@ LEASE = timedelta(minutes=10)
 
 RETRY_AFTER = timedelta(minutes=1)
 """After a run that failed."""
+
+WRITE_EVERY = timedelta(seconds=4)
+"""Less than a tick: withdrawals are written at each."""
+WRITE_LEASE = timedelta(seconds=30)
+"""Short, so that a worker that fell silent leaves a small gap. A lock in the database keeps two from writing at once."""
 
 log = get_logger(__name__)
 
@@ -34,6 +40,16 @@ class Job:
     name: str
     every: timedelta
     run: Callable[[datetime, Renew], Awaitable[int]]
+    lease: timedelta = LEASE
+
+
+def withdrawal_job(log: WithdrawalLog) -> Job:
+    """Appends withdrawals to the file outside the database, and notices when that file knows more than the database."""
+
+    async def run(now: datetime, renew: Renew) -> int:
+        return await log.write(now=now, before_each=renew)
+
+    return Job("write:withdrawals", WRITE_EVERY, run, WRITE_LEASE)
 
 
 def retention_jobs(retention: Retention) -> list[Job]:
@@ -73,7 +89,7 @@ class Schedule:
 
     async def _run_if_due(self, job: Job) -> bool:
         now = self._clock.now()
-        epoch = await store.claim_job(self._db, name=job.name, worker=self._worker, now=now, lease_until=now + LEASE)
+        epoch = await store.claim_job(self._db, name=job.name, worker=self._worker, now=now, lease_until=now + job.lease)
         if epoch is None:
             return False
         try:
@@ -88,13 +104,16 @@ class Schedule:
             log.exception("job_failed", job=job.name)
             await self._finish(job, epoch, self._clock.now() + RETRY_AFTER, type(error).__name__)
         else:
-            log.info("job_done", job=job.name, changed=changed)
+            if changed or job.every >= timedelta(
+                minutes=1
+            ):  # Or every few seconds a line would say that nothing was to be done.
+                log.info("job_done", job=job.name, changed=changed)
             await self._finish(job, epoch, now + job.every, None)
         return True
 
     def _renewal(self, job: Job, epoch: int) -> Renew:
         async def renew() -> None:
-            if not await store.renew_job(self._db, name=job.name, epoch=epoch, lease_until=self._clock.now() + LEASE):
+            if not await store.renew_job(self._db, name=job.name, epoch=epoch, lease_until=self._clock.now() + job.lease):
                 raise Conflict("Another worker runs this job by now.")
 
         return renew
@@ -102,7 +121,7 @@ class Schedule:
     async def _hand_back(self, job: Job, epoch: int, why: str) -> None:
         """So that nobody has to wait for the lease to end; where the database cannot be told, they do."""
         try:
-            await self._finish(job, epoch, self._clock.now() + RETRY_AFTER, why)
+            await self._finish(job, epoch, self._clock.now() + min(RETRY_AFTER, job.every), why)
         except DatabaseError as error:
             log.warning("job_not_handed_back", job=job.name, reason=str(error))
 

@@ -35,7 +35,10 @@ log = get_logger(__name__)
 
 
 class Worker:
-    """`run` until stopped; `run_campaigns_once` and its like are the steps, for tests and for other loops."""
+    """`run` until stopped; `run_campaigns_once` and its like are the steps, for tests and for other loops.
+
+    `beside`: jobs that must not wait for a long sweep of the others.
+    """
 
     def __init__(
         self,
@@ -47,22 +50,25 @@ class Worker:
         outbox: Outbox,
         schedule: Schedule,
         sending: CampaignSending,
+        beside: Schedule | None = None,
     ) -> None:
         self._db = db
         self._clock = clock
         self._name = name
         self._joining = joining
         self._outbox = outbox
-        self._schedule = schedule
+        self._schedules = [schedule, beside] if beside else [schedule]
         self._sending = sending
         self._stopping = asyncio.Event()
         self._hints: dict[str, asyncio.Event] = {}
-        self._ticking: asyncio.Task[None] | None = None
+        self._ticking: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then finishes what has begun, for ten seconds at most, and begins nothing more."""
         scheduler = AsyncIOScheduler(timezone="UTC")
-        scheduler.add_job(self._tick, IntervalTrigger(seconds=TICK), coalesce=True, max_instances=1, misfire_grace_time=None)
+        for schedule in self._schedules:
+            every = IntervalTrigger(seconds=TICK)
+            scheduler.add_job(self._tick, every, [schedule], coalesce=True, max_instances=1, misfire_grace_time=None)
         loops = [
             asyncio.create_task(self._send_single_mails()),
             asyncio.create_task(self._loop("requests", self.run_requests_once)),
@@ -76,7 +82,7 @@ class Worker:
         finally:
             self._stop()
             scheduler.pause()  # Shutting it down would cut off the tick that is at work.
-            begun = [*loops, self._ticking] if self._ticking else loops
+            begun = [*loops, *self._ticking]
             _, late = await asyncio.wait(begun, timeout=DRAIN)
             for task in (*late, *beside):
                 task.cancel()
@@ -87,7 +93,8 @@ class Worker:
 
     def _stop(self) -> None:
         self._stopping.set()
-        self._schedule.stop()
+        for schedule in self._schedules:
+            schedule.stop()
         self._sending.stop()
         self._wake("")
 
@@ -111,10 +118,13 @@ class Worker:
                 log.warning("not_present", reason=str(error))
             await asyncio.sleep(PRESENT_EVERY)
 
-    async def _tick(self) -> None:
-        self._ticking = asyncio.current_task()
+    async def _tick(self, schedule: Schedule) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._ticking.add(task)
+        task.add_done_callback(self._ticking.discard)
         try:
-            await self._schedule.run_due()
+            await schedule.run_due()
         except DatabaseUnavailable as error:
             log.warning("database_unavailable", loop="schedule", reason=str(error))
 

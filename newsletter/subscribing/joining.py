@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
 from uuid import UUID, uuid4
@@ -153,6 +153,10 @@ class Joining:
         return request is not None
 
     async def _process(self, db: Connection, request: Request, now: datetime) -> None:
+        closed = {each.list_id for each in await lists_by_id(db, request.list_ids) if each.closed}  # Since it was handed in.
+        request = replace(request, list_ids=[list_id for list_id in request.list_ids if list_id not in closed])
+        if not request.list_ids:
+            return
         address = parse_address(request.address)
         subscriber_id = self._keyring.subscriber_id(address.normal)
         code = self._keyring.limit_code(address.folded)

@@ -15,6 +15,7 @@ from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, DatabaseError, InvalidInput, NotFound
 from newsletter.core.i18n import languages
 from newsletter.core.urls import is_page
+from newsletter.delivery import store as delivery
 from newsletter.delivery.headers import check_header_text
 from newsletter.subscribing import store
 from newsletter.subscribing.store import ListRow
@@ -228,6 +229,24 @@ async def set_relay(db: Connection, slug: str, relay: str | None) -> Sender:
     sender = (await list_by_slug(db, slug)).sender
     await store.set_relay(db, sender_id=sender.sender_id, relay=relay)
     return sender
+
+
+async def close_list(db: Connection, slug: str, *, now: datetime) -> MailingList:
+    """For good: no sign-ups, no campaigns; a job ends what its readers have. In the caller's transaction; returns the list.
+
+    Raises `NotFound`, and `Conflict` when it is closed already.
+    """
+    found = await list_by_slug(db, slug)
+    if not await store.close_list(db, list_id=found.list_id, now=now):
+        raise Conflict(f"The list {slug} is closed already.")
+    await delivery.pause_list(db, list_id=found.list_id, reason="The list was closed.")
+    return found
+
+
+async def keep_open(db: Connection, list_id: int) -> None:
+    """Nobody closes the list until the caller's transaction ends. Raises `Conflict` when it is closed."""
+    if not await store.keep_open(db, list_id=list_id):
+        raise Conflict("The list of this campaign was closed: nothing more is sent to its readers, who are being unsubscribed.")
 
 
 def _possible(rate: float | None) -> float | None:

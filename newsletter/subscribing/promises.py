@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from gettext import NullTranslations
 
+from newsletter.consent import service as consent
 from newsletter.consent.service import Ledger
 from newsletter.core.database import Connection
 from newsletter.core.promises import Due, Kept, Promise
 from newsletter.delivery import store as delivery
-from newsletter.subscribing import erasure, store
-from newsletter.subscribing.rules import HITS_KEPT, request_lives
+from newsletter.subscribing import ending, erasure, store
+from newsletter.subscribing.rules import HITS_KEPT, Via, request_lives
 
 _FIVE_MINUTES = timedelta(minutes=5)
 _HOUR = timedelta(hours=1)
@@ -36,6 +37,11 @@ def promises(*, confirm_hours: int, erase_left_days: int, ledger: Ledger) -> lis
             "When you unsubscribe from everything, we delete your address within %(days)d days.",
             erase_left_days,
         ) % {"days": erase_left_days}
+
+    def closed(words: NullTranslations) -> str:
+        return words.gettext(
+            "When a newsletter is closed, we unsubscribe its readers within %(minutes)d minutes, and delete them as above."
+        ) % {"minutes": _HOUR // timedelta(minutes=1)}
 
     def requests(words: NullTranslations) -> str:
         hours = request_lives(timedelta(hours=confirm_hours)) // _HOUR
@@ -74,6 +80,16 @@ def promises(*, confirm_hours: int, erase_left_days: int, ledger: Ledger) -> lis
             keep=keep_left(erase_after, ledger),
             due=_due_left(erase_after),
             **soon,
+        ),
+        Promise(
+            "closed",
+            closed,
+            deadline=_HOUR,
+            at_most=_DAY,
+            every=_FIVE_MINUTES,
+            grace=_DAY,
+            keep=keep_closed(ledger),
+            due=_due_closed,
         ),
         Promise(
             "signup-request",
@@ -126,6 +142,25 @@ def keep_left(erase_after: timedelta, ledger: Ledger) -> Callable[[Connection, d
         return Kept(len(gone), min((row.left_at for row in gone), default=None)).due_after(erase_after)
 
     return keep
+
+
+def keep_closed(ledger: Ledger) -> Callable[[Connection, datetime, int], Awaitable[Kept]]:
+    """Readers of closed lists: unsubscribed at once, and not only when the hour is over."""
+
+    async def keep(db: Connection, now: datetime, size: int) -> Kept:
+        due = await store.due_closed(db, now=now, size=size)
+        await store.lock_subscribers(db, subscriber_ids=[row.subscriber_id for row in due])
+        for list_id in sorted({row.list_id for row in due}):
+            people = [row.subscriber_id for row in due if row.list_id == list_id]
+            ended = await ending.end(db, ledger, people, list_id, Via.CLOSING, now=now)
+            await consent.record_withdrawals(db, ending.endings_as_withdrawals(ended, now))
+        return Kept(len(due), min((row.closed_at for row in due), default=None)).due_after(_HOUR)
+
+    return keep
+
+
+async def _due_closed(db: Connection, now: datetime) -> Due:
+    return (await store.due_of_closed(db, closed_before=now - _HOUR)).due_after(_HOUR)
 
 
 async def _keep_requests(db: Connection, now: datetime, size: int) -> Kept:

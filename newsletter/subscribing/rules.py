@@ -36,10 +36,15 @@ class State(StrEnum):
 
 
 class Via(StrEnum):
-    """How somebody unsubscribed."""
+    """How a subscription ended."""
 
     LINK = "link"
     ONE_CLICK = "one-click"
+    OPERATOR = "operator"
+    COMPLAINT = "complaint"
+    BOUNCE = "bounce"
+    CLOSING = "closing"
+    """Of the list."""
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,22 @@ class Left:
 
 
 @dataclass(frozen=True)
+class Ended:
+    subscriber_id: UUID
+    list_id: int
+    language: str
+
+
+@dataclass(frozen=True)
+class OfClosed:
+    """Something that somebody still has of a closed list."""
+
+    subscriber_id: UUID
+    list_id: int
+    closed_at: datetime
+
+
+@dataclass(frozen=True)
 class QueuedConfirmation:
     """A mail in the outbox, as it was put there."""
 
@@ -164,6 +180,14 @@ async def set_rate(db: Connection, *, list_id: int, rate: float | None) -> None:
 
 @_sql.statement
 async def set_relay(db: Connection, *, sender_id: int, relay: str | None) -> None: ...
+
+
+@_sql.statement
+async def close_list(db: Connection, *, list_id: int, now: datetime) -> bool: ...
+
+
+@_sql.statement
+async def keep_open(db: Connection, *, list_id: int) -> bool: ...
 
 
 @_sql.statement
@@ -345,6 +369,36 @@ async def unsubscribe(
     undo_until: datetime,
     now: datetime,
 ) -> bool: ...
+
+
+@_sql.statement
+async def end_subscriptions(
+    db: Connection, *, subscriber_ids: Sequence[UUID], list_id: int, via: str, now: datetime
+) -> list[Ended]: ...
+
+
+@_sql.statement
+async def drop_asked(db: Connection, *, subscriber_ids: Sequence[UUID], list_id: int, now: datetime) -> None: ...
+
+
+@_sql.statement
+async def drop_links(db: Connection, *, subscriber_ids: Sequence[UUID], list_id: int, now: datetime) -> None: ...
+
+
+@_sql.statement
+async def leave_many(db: Connection, *, subscriber_ids: Sequence[UUID], now: datetime) -> None: ...
+
+
+@_sql.statement
+async def confirmed_since(db: Connection, *, subscriber_ids: Sequence[UUID], list_id: int, since: datetime) -> list[UUID]: ...
+
+
+@_sql.statement
+async def due_closed(db: Connection, *, now: datetime, size: int) -> list[OfClosed]: ...
+
+
+@_sql.statement
+async def due_of_closed(db: Connection, *, closed_before: datetime) -> Due: ...
 
 
 @_sql.statement

@@ -149,12 +149,30 @@ comment on column campaign.is_notice is 'tells the readers of a list that the po
 
 -- ----------------------------------------------------------------------------------------------------------- withdrawals
 
--- How far withdrawals have been written to the file outside the database.
+-- Replaying asks which withdrawals the database knows, person by person.
+create index withdrawal_subscriber on withdrawal (subscriber_id);
+
+-- Withdrawals that are not in the file outside the database yet. Put here with the withdrawal itself, whoever records it: numbers
+-- are taken before a transaction ends, so that "all beyond the last number" would skip whoever was slow to commit.
+-- No foreign key: checking it takes the right to update withdrawals, which nobody has.
+create table withdrawal_unwritten (
+  withdrawal_id bigint primary key
+);
+insert into withdrawal_unwritten select withdrawal_id from withdrawal;
+
+create function note_unwritten() returns trigger language plpgsql as $$
+begin
+  insert into withdrawal_unwritten select withdrawal_id from added;
+  return null;
+end $$;
+create trigger withdrawal_unwritten after insert on withdrawal
+  referencing new table as added for each statement execute function note_unwritten();
+
+-- How far the file has been written: octets of withdrawals, from the first file that there ever was to the end of this one.
 create table withdrawal_export (
   only_one    boolean primary key default true check (only_one),
   exported_to bigint not null default 0 check (exported_to >= 0)
 );
-insert into withdrawal_export default values;
 
 -- Why no campaign may be sent by anybody at the moment. Pages and single mails go on.
 create table standstill (

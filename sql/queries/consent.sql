@@ -154,7 +154,8 @@ with due as (
   (select withdrawal_id, occurred_at + :others_for::interval from withdrawal
    where kind <> 'refused' and occurred_at <= :now::timestamptz - :others_for::interval order by occurred_at limit :size)
   limit :size
-), gone as (delete from withdrawal w using due where w.withdrawal_id = due.withdrawal_id returning due.due_at)
+), gone as (delete from withdrawal w using due where w.withdrawal_id = due.withdrawal_id returning due.due_at),
+     unwritten as (delete from withdrawal_unwritten u using due where u.withdrawal_id = due.withdrawal_id)
 select count(*)::integer as removed, min(due_at) as oldest from gone;
 
 -- name: due_withdrawals
@@ -165,3 +166,83 @@ select count(*)::integer as due, min(due_at) as oldest from (
   select occurred_at + :others_for::interval from withdrawal
   where kind <> 'refused' and occurred_at <= :now::timestamptz - :others_for::interval
 ) over_time;
+
+-- name: suppress_many
+-- The same reason for many people, in the order of their ids, so that two of these cannot wait for each other. Gives how many
+-- stand now that did not before.
+with given as (
+  insert into suppression as s (subscriber_id, list_id, reason, since, until)
+  select id, :list_id, :reason, :now, :until from unnest(:subscriber_ids::uuid[]) as people(id) order by id
+  on conflict (subscriber_id, list_id, reason) do update
+  set since = greatest(s.since, excluded.since), until = greatest(s.until, excluded.until)
+  returning xmax = 0 as is_new
+)
+select count(*) filter (where is_new)::integer from given;
+
+-- name: count_suppressions
+-- How many stand, by reason and list: keyed ids say nothing to people.
+select reason, list_id, count(*)::bigint as count from suppression
+where (until is null or until > :now) and (:reason::text is null or reason = :reason)
+group by reason, list_id order by reason, list_id;
+
+-- name: record_endings
+-- Evidence of subscriptions that ended otherwise than by the person's own click, side by side.
+insert into consent_event (subscriber_id, list_id, kind, occurred_at, language, form, via)
+select subscriber_id, list_id, 'unsubscribed', :now, language, '', :via
+from unnest(:subscriber_ids::uuid[], :list_ids::integer[], :languages::text[]) as ended(subscriber_id, list_id, language);
+
+-- name: record_withdrawals
+-- Of many people at once, side by side.
+insert into withdrawal (kind, subscriber_id, list_id, occurred_at)
+select kind, subscriber_id, list_id, occurred_at
+from unnest(:kinds::text[], :subscriber_ids::uuid[], :list_ids::integer[], :times::timestamptz[])
+     as given(kind, subscriber_id, list_id, occurred_at);
+
+-- name: unknown_withdrawals
+-- Which of these the database does not know, by their places from 1 on. The number is left aside: after a restore it is given
+-- out a second time.
+select place::integer from unnest(:kinds::text[], :subscriber_ids::uuid[], :list_ids::integer[], :times::timestamptz[])
+     with ordinality as given(kind, subscriber_id, list_id, occurred_at, place)
+where not exists (
+  select from withdrawal w
+  where (w.subscriber_id, w.kind, w.list_id, w.occurred_at)
+      = (given.subscriber_id, given.kind, given.list_id, given.occurred_at))
+order by place;
+
+-- name: lock_export
+-- How far the file is written; whoever asks next waits until this transaction ends, so that one at a time writes it.
+insert into withdrawal_export as e (only_one) values (true)
+on conflict (only_one) do update set exported_to = e.exported_to
+returning exported_to;
+
+-- name: set_exported
+update withdrawal_export set exported_to = :exported_to;
+
+-- name: unwritten
+-- Withdrawals that are not in the file yet. What is not committed yet is not seen, and is seen next time.
+select w.withdrawal_id as number, w.kind, w.subscriber_id, w.list_id, w.occurred_at
+from withdrawal_unwritten u join withdrawal w using (withdrawal_id)
+order by w.withdrawal_id limit :size;
+
+-- name: forget_unwritten
+-- They are in the file.
+delete from withdrawal_unwritten where withdrawal_id = any(:numbers::bigint[]);
+
+-- name: write_all_anew
+-- Their file is lost: all that are known belong into the next.
+insert into withdrawal_unwritten select withdrawal_id from withdrawal on conflict do nothing;
+
+-- name: move_numbers
+-- New withdrawals are numbered beyond those of the file.
+select setval(pg_get_serial_sequence('withdrawal', 'withdrawal_id'),
+              greatest(:number::bigint, (select last_value from withdrawal_withdrawal_id_seq)));
+
+-- name: stand_still
+-- From now on no campaign is sent by anybody. Waits for those who are finding out whether there is anything left to send.
+insert into standstill (reason, since) values (:reason, :now) on conflict do nothing returning true;
+
+-- name: go_on
+delete from standstill where reason = :reason returning true;
+
+-- name: standstills
+select reason, since from standstill order by since;

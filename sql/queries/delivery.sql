@@ -104,11 +104,11 @@ from unnest(:numbers::integer[], :froms::uuid[], :tos::uuid[]) as slice(number, 
 -- A batch that is due, or whose worker fell silent (its intents are settled even where the campaign no longer sends). The epoch
 -- grows, so that whoever held it before can write nothing more. Materialized, so that the limit holds once: as a subquery of the
 -- join it may be run again for each row of the outer side, and then leases batches that nobody learns of. The campaigns that this
--- worker waits for already are left to others.
+-- worker waits for already are left to others. While there is a standstill nobody begins anything.
 with free as materialized (
   select b.campaign_id, b.batch_no, c.list_id, c.week, c.uncertain_policy
   from batch b join campaign c using (campaign_id)
-  where ((b.state = 'queued' and b.not_before <= :now and c.state = 'sending')
+  where ((b.state = 'queued' and b.not_before <= :now and c.state = 'sending' and not exists (select from standstill))
          or (b.state = 'leased' and b.lease_until < :now))
     and b.campaign_id <> all(:other_than::integer[])
   order by b.not_before, b.campaign_id, b.batch_no
@@ -123,12 +123,12 @@ returning b.campaign_id, b.batch_no, b.id_from, b.id_to, b.epoch, free.list_id, 
 
 -- name: renew_lease
 -- Says at the same time whether to go on: no row when somebody else has the batch, false when the campaign was paused or
--- cancelled. Then the lease is prolonged all the same, for what has begun.
+-- cancelled, or all stand still. Then the lease is prolonged all the same, for what has begun.
 update batch b set lease_until = :lease_until
 from campaign c
 where b.campaign_id = :campaign_id and b.batch_no = :batch_no and b.epoch = :epoch and b.state = 'leased'
   and c.campaign_id = b.campaign_id
-returning c.state = 'sending' as sending;
+returning c.state = 'sending' and not exists (select from standstill) as sending;
 
 -- name: mark_interrupted
 -- Intents of a worker that fell silent: whether they were sent nobody knows.
@@ -179,7 +179,7 @@ where b.campaign_id = counting.campaign_id and b.batch_no = counting.batch_no an
 with held as materialized (
   select b.campaign_id, b.batch_no from batch b join campaign c using (campaign_id)
   where b.campaign_id = :campaign_id and b.batch_no = :batch_no and b.epoch = :epoch and b.state = 'leased'
-    and c.state = 'sending'
+    and c.state = 'sending' and not exists (select from standstill)
   for no key update of b
 ), due as materialized (
   select subscriber_id, state, retry_at, has_turn, attempted_at from delivery d
@@ -223,7 +223,7 @@ order by p.subscriber_id;
 with held as materialized (
   select b.campaign_id, b.batch_no from batch b join campaign c using (campaign_id)
   where b.campaign_id = :campaign_id and b.batch_no = :batch_no and b.epoch = :epoch and b.state = 'leased'
-    and c.state = 'sending'
+    and c.state = 'sending' and not exists (select from standstill)
   for no key update of b
 ), audience as materialized (
   select s.subscriber_id, p.address, p.domain, p.name, s.language, s.confirmed_at
@@ -251,9 +251,17 @@ select subscriber_id, address, name, language, confirmed_at, 1 as attempts, :now
        null::timestamptz as turn_at, null::timestamptz as put_off_at
 from audience order by subscriber_id;
 
+-- name: keep_moving
+-- No standstill begins until this transaction ends.
+lock table standstill in share mode;
+
 -- name: keep_sending
--- Whether the campaign is being sent, and stays so until this transaction ends.
-select state = 'sending' from campaign where campaign_id = :campaign_id for share;
+-- Whether the campaign is being sent, and stays so until this transaction ends, under `keep_moving`.
+select state = 'sending' and not exists (select from standstill) from campaign where campaign_id = :campaign_id for share of campaign;
+
+-- name: pause_list
+-- Campaigns of a list that is being closed.
+update campaign set state = 'paused', pause_reason = :reason where list_id = :list_id and state = 'sending';
 
 -- name: still_wanted
 -- Of these readers, those who are still to be mailed.

@@ -20,6 +20,14 @@ update list set rate = :rate where list_id = :list_id;
 -- Whose mail goes by which relay; null: by whichever there is. It holds for all lists of the sender.
 update sender set relay = :relay where sender_id = :sender_id;
 
+-- name: close_list
+-- For good. Waits for a campaign that is being started at this moment.
+update list set closed_at = :now where list_id = :list_id and closed_at is null returning true;
+
+-- name: keep_open
+-- Whether the list is open, and stays so until this transaction ends.
+select closed_at is null from list where list_id = :list_id for share;
+
 -- name: put_list_text
 -- What a list calls itself in one language.
 insert into list_text (list_id, language, name, description) values (:list_id, :language, :name, :description)
@@ -148,10 +156,11 @@ select :subscriber_id, :confirmation_id, list_id, :name, :language, :requested_a
 from unnest(:list_ids::integer[]) as asked(list_id);
 
 -- name: confirmation
--- What the mail asked about, and where each of it stands; nothing from the second on that its time is over, job or no job.
+-- What the mail asked about, and where each of it stands; nothing from the second on that its time is over, job or no job, and
+-- nothing about a list that was closed since.
 select c.list_id, c.requested_at, c.expires_at, c.used_at, s.state, coalesce(c.language, s.language) as language
-from confirmation c left join subscription s using (subscriber_id, list_id)
-where c.subscriber_id = :subscriber_id and c.confirmation_id = :confirmation_id and c.expires_at > :now
+from confirmation c left join subscription s using (subscriber_id, list_id) join list l using (list_id)
+where c.subscriber_id = :subscriber_id and c.confirmation_id = :confirmation_id and c.expires_at > :now and l.closed_at is null
 order by c.list_id;
 
 -- name: expire_confirmations
@@ -221,6 +230,64 @@ update subscription set state = 'unsubscribed', unsubscribed_at = :now, unsubscr
        undo_until = :undo_until
 where subscriber_id = :subscriber_id and list_id = :list_id and state = 'confirmed'
 returning true;
+
+-- name: end_subscriptions
+-- Of many people, on one list or (0) on all. Who confirmed after that time has come back since, and stays. Cannot be taken back by
+-- a click: nobody clicked.
+update subscription set state = 'unsubscribed', unsubscribed_at = :now, unsubscribed_via = :via
+where subscriber_id = any(:subscriber_ids::uuid[]) and (:list_id = 0 or list_id = :list_id)
+  and state = 'confirmed' and confirmed_at <= :now
+returning subscriber_id, list_id, language;
+
+-- name: drop_asked
+-- Requests of these people, on one list or (0) on all, that were made by then and not confirmed; who had unsubscribed before is
+-- unsubscribed again.
+with gone as (
+  delete from subscription
+  where subscriber_id = any(:subscriber_ids::uuid[]) and (:list_id = 0 or list_id = :list_id)
+    and state = 'pending' and requested_at <= :now and unsubscribed_at is null
+)
+update subscription set state = 'unsubscribed', expires_at = null
+where subscriber_id = any(:subscriber_ids::uuid[]) and (:list_id = 0 or list_id = :list_id)
+  and state = 'pending' and requested_at <= :now and unsubscribed_at is not null;
+
+-- name: drop_links
+-- Links that ask these people about that list, or (0) about any, and were mailed by then.
+delete from confirmation
+where subscriber_id = any(:subscriber_ids::uuid[]) and (:list_id = 0 or list_id = :list_id) and requested_at <= :now;
+
+-- name: leave_many
+-- As `leave`, for those of them whom nothing confirmed is left of.
+update subscriber p set left_at = coalesce(left_at, :now)
+where subscriber_id = any(:subscriber_ids::uuid[])
+  and exists (select from subscription s where s.subscriber_id = p.subscriber_id and s.unsubscribed_at is not null)
+  and not exists (select from subscription s where s.subscriber_id = p.subscriber_id and s.state = 'confirmed');
+
+-- name: confirmed_since
+-- Those of these people who have confirmed something after that time, on one list or (0) on any.
+select distinct subscriber_id from subscription
+where subscriber_id = any(:subscriber_ids::uuid[]) and (:list_id = 0 or list_id = :list_id)
+  and state = 'confirmed' and confirmed_at > :since;
+
+-- name: due_closed
+-- Who still has something of a list that was closed.
+-- Two looks, each with an index of its own: one at both states would read all subscriptions, every five minutes.
+(select s.subscriber_id, s.list_id, l.closed_at from list l join subscription s using (list_id)
+ where l.closed_at <= :now and s.state = 'confirmed' and s.confirmed_at <= :now limit :size)
+union all
+(select s.subscriber_id, s.list_id, l.closed_at from list l join subscription s using (list_id)
+ where l.closed_at <= :now and s.state = 'pending' and s.requested_at <= :now limit :size)
+limit :size;
+
+-- name: due_of_closed
+-- How many still have something of a list that was closed by then.
+select count(*)::integer as due, min(closed_at) as oldest from (
+  select l.closed_at from list l join subscription s using (list_id)
+  where l.closed_at <= :closed_before and s.state = 'confirmed'
+  union all
+  select l.closed_at from list l join subscription s using (list_id)
+  where l.closed_at <= :closed_before and s.state = 'pending'
+) still_there;
 
 -- name: undo_unsubscribe
 -- Once, and within its hour.

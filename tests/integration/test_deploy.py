@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
@@ -122,6 +124,38 @@ def test_every_command_that_is_run_exists_with_its_options(where: str, line: str
         command = found
     options = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= options
+
+
+def _section(heading: str) -> str:
+    return README.partition(f"## {heading}")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("program", ["pg_dump", "pg_restore"])
+def test_backup_and_restore_use_programs_and_options_that_there_are(server: Server, program: str) -> None:
+    path = server.bin / program if server.bin else shutil.which(program)
+    if path is None:
+        pytest.skip(f"{program} is not installed")
+    known = subprocess.run([path, "--help"], capture_output=True, text=True, check=True, timeout=20).stdout
+    (line,) = re.findall(rf"-- {program} (.+)$", _section("Backing up"), re.MULTILINE)
+    options = re.findall(r"--[a-z-]+", line)
+    assert options
+    assert [option for option in options if option not in known] == []
+
+
+def test_after_a_restore_withdrawals_are_replayed_before_a_worker_starts() -> None:
+    recipe = _section("Backing up").partition("### Restoring")[2]
+    steps = ["systemctl stop 'newsletter-*'", "pg_restore --no-owner", "newsletter privacy replay ", "start newsletter-work"]
+    places = [recipe.find(step) for step in steps]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+def test_the_file_of_withdrawals_lies_where_the_worker_may_write_and_the_containers_keep_it() -> None:
+    folder = Path(tomllib.loads((DEPLOY / "newsletter.toml").read_text())["withdrawal_log"]).parent
+    work = DEPLOY / "systemd" / "newsletter-work.service"
+    assert folder == Path("/var/lib") / _values(work, "StateDirectory")[0]
+    assert f"withdrawals:{folder}]" in (DEPLOY / "compose.yaml").read_text()
+    assert f"10001 {folder}\n" in (DEPLOY / "Containerfile").read_text()
 
 
 def test_each_kind_of_process_has_a_unit() -> None:
