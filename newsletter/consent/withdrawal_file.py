@@ -265,8 +265,9 @@ def delete_closed(path: Path, *, before: datetime, size: int) -> list[datetime]:
 
 
 def closed_before(path: Path, before: datetime) -> list[Path]:
-    """The files that were closed by then, oldest first."""
-    return [each for each in closed_files(path) if closed_at(each) <= before]
+    """The files that were closed by then, oldest first; never the newest of all, which says how far they went."""
+    closed = closed_files(path)
+    return [each for each in (closed if path.exists() else closed[:-1]) if closed_at(each) <= before]
 
 
 def _keep_names(folder: Path) -> None:

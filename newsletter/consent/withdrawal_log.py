@@ -83,15 +83,18 @@ class WithdrawalLog:
         return len(batch)
 
     def _appended(self, file: WithdrawalFile | None, batch: list[Withdrawal], now: datetime) -> int:
-        """Where the file ends then: closed where that is due, and begun where there is something to write."""
+        """Where the file ends then.
+
+        Where one is closed the next is begun at once: it says how far all of them went, when the last of those is deleted.
+        """
         end = file.end if file else 0
         if file is not None and file.path == self.path and withdrawal_file.is_full(file, now):
             file = withdrawal_file.close(file, now)
-        if not batch:
+        if file is None and not batch:
             return end
         if file is None or file.path != self.path:
             file = withdrawal_file.begin(self.path, self.installation, begins=end, now=now)
-        return withdrawal_file.append(file, batch).end
+        return withdrawal_file.append(file, batch).end if batch else end
 
     async def _newest(self) -> WithdrawalFile | None:
         return await asyncio.to_thread(withdrawal_file.newest, self.path, self.installation)

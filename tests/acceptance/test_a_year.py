@@ -1,5 +1,6 @@
-"""A year of people who sign up, confirm, lapse, refuse, leave, come back and are erased, on a clock that is moved from one due
-moment to the next: no promise is overdue on any day, nothing names anybody who should be forgotten, and the totals are right.
+"""A year of people who sign up, confirm, lapse, refuse, leave, bounce, complain, come back and are erased, on a clock that is
+moved from one due moment to the next: no promise is overdue on any day, nothing names anybody who should be forgotten, and the
+totals are right.
 
     YEAR_PEOPLE=20000 pytest -s tests/acceptance/test_a_year.py        the whole of it, 40 minutes
 """
@@ -104,10 +105,14 @@ class Year:
     async def look(self) -> None:
         """Once a day: is any promise overdue?"""
         now = self.people.clock.at
+        assert self.people.house.withdrawal_log is not None
+        await self.people.house.withdrawal_log.write(now=now)
         standings = await self.people.house.outlook.standings(now=now)
         self.overdue += [f"{now:%d %B}: {each.promise}" for each in standings if each.overdue]
         if any(each.due for each in standings):
             await self.people.tick()
+        for next_run in (each.next_run for each in standings if each.due and each.next_run and each.next_run > now):
+            self.tick_at(next_run)
 
     async def provoke(self) -> None:
         """Errors that quote what was written, as a bug would."""
@@ -151,8 +156,11 @@ class Year:
         await self.people.confirm(token)
         self.told["confirmed"] += 1
         person.forget_at, person.is_reader = None, True
-        if self.dice.random() < 0.6:
-            self.at(self.soon(HOUR, 200 * DAY), lambda: self.leave(person))
+        match self.dice.random():
+            case chance if chance < 0.55:
+                self.at(self.soon(HOUR, 200 * DAY), lambda: self.leave(person))
+            case chance if chance < 0.65:
+                self.at(self.soon(HOUR, 200 * DAY), lambda: self.come_back_as_undeliverable(person))
 
     async def leave(self, person: Person) -> None:
         via = self.dice.choice([Via.LINK, Via.ONE_CLICK])
@@ -174,6 +182,14 @@ class Year:
                 self.at(self.soon(40 * DAY, 90 * DAY), lambda: self.arrive(person))
             case _:
                 self.told["erased"] += self.people.clock.at + 14 * DAY <= START + YEAR
+
+    async def come_back_as_undeliverable(self, person: Person) -> None:
+        """Their mail bounces for good, or they call it junk."""
+        ending, who, now = self.people.house.ending, self.people.id_of(person.address), self.people.clock.at
+        ended = await (ending.bounced if self.dice.random() < 0.7 else ending.complained)(who, now=now)
+        self.told["unsubscribed"] += ended
+        person.forget_at, person.is_reader = now + 14 * DAY + HOUR, False
+        self.tick_at(now + 14 * DAY)
 
     async def campaign(self) -> None:
         draft = Draft("en", "The long tide", "", Format.MARKDOWN, "Dear {{ name }}, the tide is out.")
@@ -198,10 +214,15 @@ async def relay() -> AsyncIterator[ScriptedRelay]:
 
 @pytest.fixture
 async def year(
-    settings: Settings, db: Database, clock: ManualClock, mailbox: Mailbox, relay: ScriptedRelay
+    settings: Settings, db: Database, clock: ManualClock, mailbox: Mailbox, relay: ScriptedRelay, tmp_path: Path
 ) -> AsyncIterator[Year]:
     smtp_url = SecretStr(f"smtp://127.0.0.1:{relay.port}?starttls=never")
-    house = House(settings.model_copy(update={"smtp_url": smtp_url}), db, await open_keyring(db, SECRET, now=START), clock)
+    house = House(
+        settings.model_copy(update={"smtp_url": smtp_url, "withdrawal_log": tmp_path / "withdrawals"}),
+        db,
+        await open_keyring(db, SECRET, now=START),
+        clock,
+    )
     async with People(house, clock, mailbox) as people:
         made = Year(people, relay, random.Random(SEED))
         for number in range(PEOPLE):
@@ -247,6 +268,7 @@ async def test_after_a_year_every_promise_was_kept_on_every_day(
     if server.log_file is not None:
         written += server.log_file.read_text()
     assert "job_done" in written
+    assert '"kind": "erased"' in written, "withdrawals are written"
     assert server.log_file is None or "subscriber_domain_check" in written, "what was provoked is there, without the row"
     assert DOMAIN not in written
     assert "zaffre" not in written.lower()

@@ -247,8 +247,9 @@ async def test_a_file_is_closed_after_a_day_and_the_next_goes_on_where_it_ended(
     assert [file.path.name for file in files] == [
         "withdrawals.jsonl.20261122T140500Z-0000000000000000",
         f"withdrawals.jsonl.20261123T140500Z-{files[0].end:016}",
+        "withdrawals.jsonl",
     ]
-    assert files[1].begins == files[0].end
+    assert [file.begins for file in files[1:]] == [file.end for file in files[:-1]]
     await people.reader(CLEO)
     await people.unsubscribe(CLEO)
     await log.write(now=people.clock.at)
@@ -269,8 +270,8 @@ async def test_a_large_file_is_closed(people: People, log: WithdrawalLog, monkey
 
 async def test_a_database_that_went_back_beyond_the_present_file_is_found_out(people: People, log: WithdrawalLog) -> None:
     await _one_a_day(people, log, ADA)
-    withdrawal_file.append(log.files()[-1], [from_the_future(people)])
-    withdrawal_file.begin(log.path, log.installation, begins=log.files()[-1].end, now=people.clock.at)
+    closed = withdrawal_file.append(log.files()[0], [from_the_future(people)])
+    withdrawal_file.begin(log.path, log.installation, begins=closed.end, now=people.clock.at)
     assert not await log.look(now=people.clock.at)
 
 
@@ -285,6 +286,29 @@ async def test_a_closed_file_is_deleted_when_the_oldest_backup_is_younger(people
         assert len(withdrawal_file.closed_files(log.path)) == left
     assert kept.oldest == closed + timedelta(days=30)
     assert await log.look(now=people.clock.at), "what was deleted in time is not missed"
+
+
+async def test_after_weeks_without_a_withdrawal_all_closed_files_are_gone_and_nothing_stands_still(
+    people: People, log: WithdrawalLog
+) -> None:
+    promise = file_promise(log.path, backup_days=30)
+    await _one_a_day(people, log, ADA)
+    people.clock.move(days=40)
+    await log.write(now=people.clock.at)
+    await promise.keep(people.house.db, people.clock.at, 500)
+    assert withdrawal_file.closed_files(log.path) == []
+    await log.write(now=people.clock.at)
+    assert not await stands_still(people)
+
+
+async def test_where_a_crash_came_before_the_next_was_begun_the_last_file_stays(people: People, log: WithdrawalLog) -> None:
+    promise = file_promise(log.path, backup_days=30)
+    await _one_a_day(people, log, ADA)
+    log.path.unlink()
+    people.clock.move(days=40)
+    assert (await promise.due(people.house.db, people.clock.at)).due == 0
+    assert (await promise.keep(people.house.db, people.clock.at, 500)).removed == 0
+    assert await log.look(now=people.clock.at)
 
 
 async def test_a_file_that_somebody_put_beside_it_is_not_deleted(people: People, log: WithdrawalLog) -> None:

@@ -46,6 +46,9 @@ PENDING = row(
     requested_at=NOW,
     expires_at=later("24 hours"),
 )
+READING = row(
+    "subscription", subscriber_id=ADA, list_id="1", state="'confirmed'", language=EN, requested_at=NOW, confirmed_at=NOW
+)
 REQUEST = row(
     "signup_request",
     subscriber_id=ADA,
@@ -111,6 +114,7 @@ MADE: dict[str, tuple[timedelta, list[str]]] = {
     # Of each promise, how long after $1 it falls due, and what it is about. Deliveries go by the week's end.
     "unconfirmed": (timedelta(hours=24), [somebody(), PENDING]),
     "left": (timedelta(days=14), [somebody(left_at=NOW)]),
+    "closed": (timedelta(hours=1), [somebody(), READING, "update list set closed_at = $1::timestamptz"]),
     "signup-request": (timedelta(hours=24), [WORDING, REQUEST]),
     "confirmation": (timedelta(hours=24), [somebody(), LINK]),
     "outbox": (timedelta(hours=24), [MAIL]),
