@@ -6,7 +6,7 @@ import asyncio
 import os
 import platform
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from urllib.parse import urlsplit
 
@@ -15,7 +15,7 @@ from newsletter.consent import promises as consent_promises
 from newsletter.consent.rules import Keeps
 from newsletter.consent.service import Ledger
 from newsletter.core.clock import Clock, DatabaseClock
-from newsletter.core.database import Database
+from newsletter.core.database import Connection, Database
 from newsletter.core.errors import NewsletterError
 from newsletter.core.keys import Keyring, reload
 from newsletter.core.logs import get_logger
@@ -24,8 +24,10 @@ from newsletter.delivery import promises as delivery_promises
 from newsletter.delivery.courier import Courier
 from newsletter.delivery.dkim import Signers
 from newsletter.delivery.lanes import Lanes
-from newsletter.delivery.outbox import Outbox
+from newsletter.delivery.outbox import Composer, Outbox
+from newsletter.delivery.session import Mail
 from newsletter.delivery.signing import Signing
+from newsletter.delivery.store import QueuedMail
 from newsletter.delivery.throttle import Throttle, limits_of
 from newsletter.jobs.schedule import Schedule, retention_jobs
 from newsletter.jobs.sending import CampaignSending
@@ -33,6 +35,12 @@ from newsletter.jobs.worker import Worker
 from newsletter.operators import promises as operators_promises
 from newsletter.operators.service import Operators, audit
 from newsletter.privacy import promises as privacy_promises
+from newsletter.privacy.asking import Asking
+from newsletter.privacy.contact import Contact
+from newsletter.privacy.mails import PrivacyMails
+from newsletter.privacy.my_data import MyData, Terms
+from newsletter.privacy.requests import Register
+from newsletter.privacy.rights import Rights
 from newsletter.privacy.service import Retention
 from newsletter.settings import Settings
 from newsletter.subscribing import promises as subscribing_promises
@@ -116,6 +124,39 @@ class House:
         return Leaving(self.db, self.ledger, self.links, erase_after=self.settings.erase_left_after)
 
     @cached_property
+    def asking(self) -> Asking:
+        return Asking(
+            self.db,
+            self.keyring,
+            lives=self.settings.confirm_within,
+            most_per_network_hour=self.settings.signups_per_network_hour,
+        )
+
+    @cached_property
+    def my_data(self) -> MyData:
+        terms = Terms(
+            erase_after=self.settings.erase_left_after,
+            keeps=Keeps(self.settings.evidence),
+            evidence_for=timedelta(days=self.settings.evidence_days),
+            delivery_days=self.settings.delivery_days,
+            controller=self.settings.controller,
+            storage_country=self.settings.storage_country,
+        )
+        return MyData(self.db, self.keyring, self.links, audit, terms)
+
+    @cached_property
+    def rights(self) -> Rights:
+        return Rights(self.db, self.keyring, self.ledger, self.joining, audit)
+
+    @cached_property
+    def contact(self) -> Contact:
+        return Contact(self.db, self.keyring)
+
+    @cached_property
+    def register(self) -> Register:
+        return Register(self.db, audit)
+
+    @cached_property
     def retention(self) -> Retention:
         return Retention(
             self.db,
@@ -129,7 +170,7 @@ class House:
                 *delivery_promises.promises(delivery_days=self.settings.delivery_days),
                 *consent_promises.promises(origin_days=self.settings.origin_days, evidence_days=self.settings.evidence_days),
                 *operators_promises.promises(log_days=self.settings.log_days),
-                *privacy_promises.promises(log_days=self.settings.log_days),
+                *privacy_promises.promises(log_days=self.settings.log_days, confirm_hours=self.settings.confirm_hours),
             ],
         )
 
@@ -168,7 +209,18 @@ class House:
         return Courier(self.settings.relays, connections=self.settings.smtp_connections, timeout=self.settings.smtp_timeout)
 
     def outbox(self) -> Outbox:
-        return Outbox(self.db, self.clock, self.courier(), SubscriptionMails(self.links).compose, sign=self.signing.put_on)
+        return Outbox(self.db, self.clock, self.courier(), self._composer(), sign=self.signing.put_on)
+
+    def _composer(self) -> Composer:
+        """Each room makes its own mails."""
+        subscribing = SubscriptionMails(self.links)
+        privacy = PrivacyMails(self.links, contact=self.settings.privacy_contact)
+
+        async def compose(db: Connection, queued: QueuedMail, now: datetime) -> Mail | None:
+            room = privacy if queued.kind in ("data", "contact") else subscribing
+            return await room.compose(db, queued, now)
+
+        return compose
 
     def worker(self) -> Worker:
         name = f"{platform.node()}:{os.getpid()}"
@@ -177,6 +229,7 @@ class House:
             clock=self.clock,
             name=name,
             joining=self.joining,
+            asking=self.asking,
             outbox=self.outbox(),
             schedule=Schedule(self.db, self.clock, retention_jobs(self.retention), worker=name),
             sending=self.sending(worker=name),
@@ -205,6 +258,10 @@ class House:
             joining=self.joining,
             confirming=self.confirming,
             leaving=self.leaving,
+            asking=self.asking,
+            my_data=self.my_data,
+            rights=self.rights,
+            contact=self.contact,
             retention=self.retention,
             operators=self.operators,
             campaigns=self.campaigns,

@@ -62,6 +62,10 @@ class People:
 
     # What visitors do.
 
+    async def ask_for_data(self, address: str, *, language: str = "en") -> None:
+        """Hand in the form that asks for the link; nobody has decided on it yet."""
+        await self.house.asking.request(address, language, WEB.network, now=self.clock.at)
+
     async def request(
         self, address: str, *slugs: str, name: str = "", language: str = "en", origin: Origin = WEB
     ) -> list[MailingList]:
@@ -122,6 +126,8 @@ class People:
         """Decide on all requests that are due; how many there were."""
         count = 0
         while await self.house.joining.process_once(now=self.clock.at):
+            count += 1
+        while await self.house.asking.process_once(now=self.clock.at):
             count += 1
         return count
 

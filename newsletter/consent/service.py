@@ -42,17 +42,18 @@ class Ledger:
         db: Connection,
         event: Event,
         subscriber_id: UUID,
-        list_ids: Sequence[int],
+        list_ids: Sequence[int | None],
         origin: Origin,
         *,
         language: str,
         now: datetime,
+        via: str | None = None,
         wording_hash: bytes | None = None,
         mail_hash: bytes | None = None,
         confirmation_id: UUID | None = None,
         campaign_id: int | None = None,
     ) -> None:
-        """One event for each of the lists."""
+        """One event for each of the lists; None stands for the person as a whole. `via`: the way it was said."""
         await store.record_event(
             db,
             subscriber_id=subscriber_id,
@@ -60,6 +61,7 @@ class Ledger:
             kind=event.value,
             language=language,
             form=origin.form,
+            via=via,
             wording_hash=wording_hash,
             mail_hash=mail_hash,
             confirmation_id=confirmation_id,
@@ -109,3 +111,26 @@ async def withdraw(db: Connection, subscriber_id: UUID, list_ids: Sequence[int],
 async def welcome_back(db: Connection, subscriber_id: UUID, list_ids: Sequence[int]) -> None:
     """Their own, confirmed sign-up lifts what stood against it."""
     await store.lift(db, subscriber_id=subscriber_id, list_ids=list_ids)
+
+
+async def restrict(db: Connection, subscriber_id: UUID, list_id: int, *, end: datetime | None, now: datetime) -> None:
+    """A pause (GDPR Art. 18) of one list, or of all (0), until that moment, or until it is lifted."""
+    await store.restrict(db, subscriber_id=subscriber_id, list_id=list_id, until=end, now=now)
+    await store.record_withdrawal(db, kind="restricted", subscriber_id=subscriber_id, list_ids=[list_id], now=now)
+
+
+async def object_to_all(db: Connection, subscriber_id: UUID, *, now: datetime) -> None:
+    """ "Never again" (GDPR Art. 21(2)): stands until the person lifts it, whatever else is signed up or imported."""
+    reason = Reason.OBJECTED
+    await store.suppress(db, subscriber_id=subscriber_id, list_ids=[0], reason=reason.value, until=until(reason, now), now=now)
+    await store.record_withdrawal(db, kind="objected", subscriber_id=subscriber_id, list_ids=[0], now=now)
+
+
+async def lift_own(db: Connection, subscriber_id: UUID, list_id: int, reason: Reason) -> bool:
+    """What the person alone may lift: a pause, an objection. False when there was none."""
+    return await store.lift_own(db, subscriber_id=subscriber_id, list_id=list_id, reason=reason.value)
+
+
+async def carry_pauses(db: Connection, subscriber_id: UUID, *, replaces: UUID, now: datetime) -> None:
+    """To the new address of somebody who changed it."""
+    await store.carry_pauses(db, subscriber_id=subscriber_id, replaces=replaces, now=now)

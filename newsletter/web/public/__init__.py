@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from newsletter.web.public import confirm, health, privacy, signup, unsubscribe
+from newsletter.web.public import confirm, contact, data, health, privacy, signup, unsubscribe
 
 
 def add_routes(app: web.Application) -> None:
-    for part in (signup, confirm, unsubscribe, privacy, health):
+    for part in (signup, confirm, unsubscribe, data, contact, privacy, health):
         app.add_routes(part.routes)
