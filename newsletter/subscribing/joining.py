@@ -181,7 +181,11 @@ class Joining:
         subscriber_id = self._keyring.subscriber_id(address.normal)
         code = self._keyring.limit_code(address.folded)
         await store.lock_address(db, code=code)
-        await store.lock_subscriber(db, subscriber_id=subscriber_id)
+        if request.replaces is None:
+            await store.lock_subscriber(db, subscriber_id=subscriber_id)
+        elif request.replaces not in await store.lock_subscribers(db, subscriber_ids=[subscriber_id, request.replaces]):
+            log.info("signup_request_unanswered", request_id=request.request_id, why="erased")
+            return
         rows = await store.subscriptions_of(db, subscriber_id=subscriber_id)
         decision = decide(
             request.list_ids,

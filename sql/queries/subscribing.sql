@@ -90,8 +90,8 @@ where (kind = 'data' and request_id in (select request_id from data_request wher
    or (kind = 'contact' and request_id in (select message_id from contact_message where subscriber_id = any(:subscriber_ids::uuid[])));
 
 -- name: drop_requests
--- Erasing: what these people handed in and nobody has decided on or answered yet, their moves to another address included. One that
--- a worker has in hand comes after the erasure, and is not waited for: it waits for the erasure.
+-- Erasing: what these people handed in and nobody has decided on or answered yet. One that a worker has in hand comes after the
+-- erasure, and is not waited for: it waits for the erasure.
 with asked as (
   delete from data_request where request_id in (
     select request_id from data_request where subscriber_id = any(:subscriber_ids::uuid[]) for update skip locked)
@@ -100,8 +100,7 @@ with asked as (
     select message_id from contact_message where subscriber_id = any(:subscriber_ids::uuid[]) for update skip locked)
 )
 delete from signup_request where request_id in (
-  select request_id from signup_request
-  where subscriber_id = any(:subscriber_ids::uuid[]) or replaces = any(:subscriber_ids::uuid[]) for update skip locked
+  select request_id from signup_request where subscriber_id = any(:subscriber_ids::uuid[]) for update skip locked
 );
 
 -- name: lock_address
@@ -352,10 +351,18 @@ returning p.subscriber_id;
 select list_id from subscription where subscriber_id = any(:subscriber_ids::uuid[]) and confirmed_at is not null;
 
 -- name: delete_subscribers
--- The sweep: every other subject table that names a living person hangs on this one. Whoever was to take their place is somebody
--- new.
-with signups as (update signup_request set replaces = null where replaces = any(:subscriber_ids::uuid[])),
-     links as (update confirmation set replaces = null where replaces = any(:subscriber_ids::uuid[]))
+-- The sweep: every other subject table that names a living person hangs on this one. Nobody takes their place any more: a move to
+-- another address that was not confirmed yet can be no longer, and what it was asked for there lapses.
+with signups as (
+  delete from signup_request where request_id in (
+    select request_id from signup_request where replaces = any(:subscriber_ids::uuid[]) for update skip locked)
+), moving as (
+  delete from confirmation where replaces = any(:subscriber_ids::uuid[]) and used_at is null returning confirmation_id
+), mails as (
+  delete from outbox where about in (select confirmation_id from moving)
+), moved as (
+  update confirmation set replaces = null where replaces = any(:subscriber_ids::uuid[]) and used_at is not null
+)
 delete from subscriber where subscriber_id = any(:subscriber_ids::uuid[]);
 
 -- name: mail_recipient
