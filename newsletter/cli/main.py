@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from newsletter import __version__
-from newsletter.cli import campaigns, database, dkim, lists, operators, processes
+from newsletter.cli import campaigns, database, dkim, lists, operators, processes, requests, subscribers
 
 
 class Commands(click.Group):
@@ -53,6 +53,6 @@ def main() -> None:
     """
 
 
-for _group in (campaigns, database, dkim, lists, operators, processes):
+for _group in (campaigns, database, dkim, lists, operators, processes, requests, subscribers):
     for _command in _group.COMMANDS:
         main.add_command(_command)
