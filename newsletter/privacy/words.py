@@ -66,7 +66,7 @@ SENTENCES_OF_DISCLOSURE = (
 )
 """To whom the address was disclosed."""
 SENTENCES_OF_ORIGIN = (
-    N_("Your address, your name and your choice of letters were typed into the form that stands with each consent below."),
+    N_("Your address, your name and your choice of letters were typed into the form that stands with each consent."),
     N_("Times, network address and browser were noted by us when it was sent. The answers of relays come from the relays."),
 )
 """Where each item came from."""
