@@ -135,6 +135,7 @@ class People:
         """Send what is in the outbox; all that was caught so far (for that address), newest first."""
         while await self.outbox.run_once():
             pass
+        await self.outbox.finish()
         return [letter for letter in await self.mailbox.messages() if address is None or address in letter.recipients]
 
     async def tick(self, *, worker: str = "worker") -> list[str]:

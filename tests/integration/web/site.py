@@ -50,6 +50,7 @@ class Site:
             pass
         outbox = self.house.outbox()
         await outbox.run_once()
+        await outbox.finish()
         await outbox.close()
 
     async def confirm_path(self, address: str = READER) -> str:

@@ -148,5 +148,6 @@ async def test_where_nobody_is_named_for_it_the_sender_gets_it(site: Site) -> No
     await write(site)
     outbox = other.outbox()
     await outbox.run_once()
+    await outbox.finish()
     await outbox.close()
     assert (await site.mail_to("privacy@northwind.example")).subject == "A message about personal data"
