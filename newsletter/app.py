@@ -6,7 +6,7 @@ import asyncio
 import os
 import platform
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from newsletter.consent.rules import Keeps
 from newsletter.consent.service import Ledger
 from newsletter.consent.withdrawal_log import WithdrawalLog
 from newsletter.core.clock import Clock, DatabaseClock
-from newsletter.core.database import Database
+from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, InvalidInput, NewsletterError
 from newsletter.core.keys import Keyring, reload
 from newsletter.core.logs import get_logger
@@ -27,8 +27,10 @@ from newsletter.delivery import promises as delivery_promises
 from newsletter.delivery.courier import Courier
 from newsletter.delivery.dkim import Signers
 from newsletter.delivery.lanes import Lanes
-from newsletter.delivery.outbox import Outbox
+from newsletter.delivery.outbox import Composer, Outbox
+from newsletter.delivery.session import Mail
 from newsletter.delivery.signing import Signing
+from newsletter.delivery.store import QueuedMail
 from newsletter.delivery.throttle import Throttle, limits_of
 from newsletter.jobs.schedule import Schedule, retention_jobs, withdrawal_job
 from newsletter.jobs.sending import CampaignSending
@@ -36,10 +38,16 @@ from newsletter.jobs.worker import Worker
 from newsletter.operators import promises as operators_promises
 from newsletter.operators.service import Operators, audit
 from newsletter.privacy import promises as privacy_promises
+from newsletter.privacy.asking import Asking
+from newsletter.privacy.contact import Contact
+from newsletter.privacy.mails import PrivacyMails
+from newsletter.privacy.my_data import MyData, Terms
 from newsletter.privacy.outlook import Outlook
 from newsletter.privacy.policy import Particulars
 from newsletter.privacy.publishing import Policy
 from newsletter.privacy.replay import Replay
+from newsletter.privacy.requests import Register
+from newsletter.privacy.rights import Rights
 from newsletter.privacy.service import Retention
 from newsletter.privacy.subprocessors import Subprocessors
 from newsletter.settings import Settings
@@ -147,6 +155,39 @@ class House:
         return Replay(self.db, self.ledger, self.keyring.installation, self.withdrawal_log, audit)
 
     @cached_property
+    def asking(self) -> Asking:
+        return Asking(
+            self.db,
+            self.keyring,
+            lives=self.settings.confirm_within,
+            most_per_network_hour=self.settings.signups_per_network_hour,
+        )
+
+    @cached_property
+    def my_data(self) -> MyData:
+        terms = Terms(
+            erase_after=self.settings.erase_left_after,
+            keeps=Keeps(self.settings.evidence),
+            evidence_for=timedelta(days=self.settings.evidence_days),
+            delivery_days=self.settings.delivery_days,
+            controller=self.settings.controller,
+            storage_country=self.settings.storage_country,
+        )
+        return MyData(self.db, self.keyring, self.links, audit, terms)
+
+    @cached_property
+    def rights(self) -> Rights:
+        return Rights(self.db, self.keyring, self.ledger, self.joining, audit)
+
+    @cached_property
+    def contact(self) -> Contact:
+        return Contact(self.db, self.keyring)
+
+    @cached_property
+    def register(self) -> Register:
+        return Register(self.db, audit)
+
+    @cached_property
     def retention(self) -> Retention:
         return Retention(
             self.db,
@@ -165,7 +206,7 @@ class House:
                 ),
                 *self._file_promises,
                 *operators_promises.promises(log_days=self.settings.log_days),
-                *privacy_promises.promises(log_days=self.settings.log_days),
+                *privacy_promises.promises(log_days=self.settings.log_days, confirm_hours=self.settings.confirm_hours),
             ],
         )
 
@@ -233,7 +274,18 @@ class House:
         return Courier(self.settings.relays, connections=self.settings.smtp_connections, timeout=self.settings.smtp_timeout)
 
     def outbox(self) -> Outbox:
-        return Outbox(self.db, self.clock, self.courier(), SubscriptionMails(self.links).compose, sign=self.signing.put_on)
+        return Outbox(self.db, self.clock, self.courier(), self._composer(), sign=self.signing.put_on)
+
+    def _composer(self) -> Composer:
+        """Each room makes its own mails."""
+        subscribing = SubscriptionMails(self.links)
+        privacy = PrivacyMails(self.links, contact=self.settings.privacy_contact)
+
+        async def compose(db: Connection, queued: QueuedMail, now: datetime) -> Mail | None:
+            room = privacy if queued.kind in ("data", "contact") else subscribing
+            return await room.compose(db, queued, now)
+
+        return compose
 
     def worker(self) -> Worker:
         name = f"{platform.node()}:{os.getpid()}"
@@ -242,6 +294,7 @@ class House:
             clock=self.clock,
             name=name,
             joining=self.joining,
+            asking=self.asking,
             outbox=self.outbox(),
             schedule=Schedule(self.db, self.clock, retention_jobs(self.retention), worker=name),
             sending=self.sending(worker=name),
@@ -289,6 +342,10 @@ class House:
             joining=self.joining,
             confirming=self.confirming,
             leaving=self.leaving,
+            asking=self.asking,
+            my_data=self.my_data,
+            rights=self.rights,
+            contact=self.contact,
             retention=self.retention,
             outlook=self.outlook,
             policy=self.policy,

@@ -62,6 +62,10 @@ class People:
 
     # What visitors do.
 
+    async def ask_for_data(self, address: str, *, language: str = "en") -> None:
+        """Hand in the form that asks for the link; nobody has decided on it yet."""
+        await self.house.asking.request(address, language, WEB.network, now=self.clock.at)
+
     async def request(
         self, address: str, *slugs: str, name: str = "", language: str = "en", origin: Origin = WEB
     ) -> list[MailingList]:
@@ -123,12 +127,15 @@ class People:
         count = 0
         while await self.house.joining.process_once(now=self.clock.at):
             count += 1
+        while await self.house.asking.process_once(now=self.clock.at):
+            count += 1
         return count
 
     async def letters(self, address: str | None = None) -> list[Letter]:
         """Send what is in the outbox; all that was caught so far (for that address), newest first."""
         while await self.outbox.run_once():
             pass
+        await self.outbox.finish()
         return [letter for letter in await self.mailbox.messages() if address is None or address in letter.recipients]
 
     async def tick(self, *, worker: str = "worker") -> list[str]:

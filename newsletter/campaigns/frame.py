@@ -28,7 +28,8 @@ class Frame:
     """What is the same in every mail of a list in one language.
 
     `postal_address` may have several lines. `erase_days`: days from a reader's last unsubscribing to the deletion of the
-    address. `translations` is the catalogue for the draft's language.
+    address. `translations` is the catalogue for the draft's language. `data_url`: the page that
+    asks for an address and mails what is held about it, so that it may stand in a letter that gets forwarded.
     """
 
     list_name: str
@@ -40,6 +41,7 @@ class Frame:
     privacy_url: str
     erase_days: int
     translations: NullTranslations
+    data_url: str = ""
 
     @property
     def constants(self) -> dict[str, str]:
@@ -93,6 +95,7 @@ def _values(frame: Frame, between: str) -> dict[str, str]:
         "legal_notice_url": frame.legal_notice_url or "",
         "subscribe_url": frame.subscribe_url,
         "privacy_url": frame.privacy_url,
+        "data_url": frame.data_url,
     }
 
 

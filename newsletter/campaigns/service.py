@@ -189,6 +189,7 @@ class Campaigns:
             privacy_url=self._links.privacy,
             erase_days=self._erase_left_days,
             translations=translations(draft.language),
+            data_url=self._links.data_page,
         )
         return compile_content(draft, frame=frame)
 

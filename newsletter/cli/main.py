@@ -18,7 +18,9 @@ from newsletter.cli import (
     privacy,
     processes,
     promises,
+    requests,
     subprocessors,
+    subscribers,
     suppressions,
 )
 
@@ -77,7 +79,9 @@ GROUPS = (
     privacy,
     processes,
     promises,
+    requests,
     subprocessors,
+    subscribers,
     suppressions,
 )
 

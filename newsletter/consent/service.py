@@ -53,19 +53,22 @@ class Ledger:
         db: Connection,
         event: Event,
         subscriber_id: UUID,
-        list_ids: Sequence[int],
+        list_ids: Sequence[int | None],
         origin: Origin,
         *,
         language: str,
         now: datetime,
+        via: str | None = None,
         wording_hash: bytes | None = None,
         mail_hash: bytes | None = None,
         process_hash: bytes | None = None,
-        via: str | None = None,
         confirmation_id: UUID | None = None,
         campaign_id: int | None = None,
     ) -> None:
-        """One event for each of the lists. The hashes are of wordings that are kept; `via` is the way it was said."""
+        """One event for each of the lists; None stands for the person as a whole.
+
+        The hashes are of wordings that are kept; `via` is the way it was said.
+        """
         await store.record_event(
             db,
             subscriber_id=subscriber_id,
@@ -73,10 +76,10 @@ class Ledger:
             kind=event.value,
             language=language,
             form=origin.form,
+            via=via,
             wording_hash=wording_hash,
             mail_hash=mail_hash,
             process_hash=process_hash,
-            via=via,
             confirmation_id=confirmation_id,
             campaign_id=campaign_id,
             network=origin.network,
@@ -197,3 +200,26 @@ async def end_standstill(db: Connection, *, highest: int) -> None:
     """After a replay: campaigns go on, and withdrawals are numbered beyond those that were replayed."""
     await store.move_numbers(db, number=highest)
     await store.go_on(db, reason=RESTORED)
+
+
+async def restrict(db: Connection, subscriber_id: UUID, list_id: int, *, end: datetime | None, now: datetime) -> None:
+    """A pause (GDPR Art. 18) of one list, or of all (0), until that moment, or until it is lifted."""
+    await store.restrict(db, subscriber_id=subscriber_id, list_id=list_id, until=end, now=now)
+    await store.record_withdrawal(db, kind="restricted", subscriber_id=subscriber_id, list_ids=[list_id], now=now)
+
+
+async def object_to_all(db: Connection, subscriber_id: UUID, *, now: datetime) -> None:
+    """ "Never again" (GDPR Art. 21(2)): stands until the person lifts it, whatever else is signed up or imported."""
+    reason = Reason.OBJECTED
+    await store.suppress(db, subscriber_id=subscriber_id, list_ids=[0], reason=reason.value, until=until(reason, now), now=now)
+    await store.record_withdrawal(db, kind="objected", subscriber_id=subscriber_id, list_ids=[0], now=now)
+
+
+async def lift_own(db: Connection, subscriber_id: UUID, list_id: int, reason: Reason) -> bool:
+    """What the person alone may lift: a pause, an objection. False when there was none."""
+    return await store.lift_own(db, subscriber_id=subscriber_id, list_id=list_id, reason=reason.value)
+
+
+async def carry_pauses(db: Connection, subscriber_id: UUID, *, replaces: UUID, now: datetime) -> None:
+    """To the new address of somebody who changed it."""
+    await store.carry_pauses(db, subscriber_id=subscriber_id, replaces=replaces, now=now)

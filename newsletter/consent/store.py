@@ -48,14 +48,14 @@ async def record_event(
     db: Connection,
     *,
     subscriber_id: UUID,
-    list_ids: Sequence[int],
+    list_ids: Sequence[int | None],
     kind: str,
     language: str,
     form: str,
+    via: str | None,
     wording_hash: bytes | None,
     mail_hash: bytes | None,
     process_hash: bytes | None,
-    via: str | None,
     confirmation_id: UUID | None,
     campaign_id: int | None,
     network: str | None,
@@ -79,6 +79,18 @@ async def suppress(
     until: datetime | None,
     now: datetime,
 ) -> None: ...
+
+
+@_sql.statement
+async def restrict(db: Connection, *, subscriber_id: UUID, list_id: int, until: datetime | None, now: datetime) -> None: ...
+
+
+@_sql.statement
+async def carry_pauses(db: Connection, *, subscriber_id: UUID, replaces: UUID, now: datetime) -> None: ...
+
+
+@_sql.statement
+async def lift_own(db: Connection, *, subscriber_id: UUID, list_id: int, reason: str) -> bool: ...
 
 
 @_sql.statement

@@ -29,6 +29,7 @@ class Purpose(StrEnum):
     CONFIRM = "confirm"
     UNSUBSCRIBE = "unsubscribe"
     UNDO = "undo"
+    DATA = "data"
 
 
 class Tokens:

@@ -29,6 +29,8 @@ class QueuedMail:
     expires_at: datetime
     epoch: int
     attempts: int
+    request_id: int | None = None
+    """What somebody handed in that it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,20 @@ async def queue_mail(
     language: str,
     message_id: UUID,
     created_at: datetime,
+    expires_at: datetime,
+    now: datetime,
+) -> None: ...
+
+
+@_sql.statement
+async def queue_answer(
+    db: Connection,
+    *,
+    kind: str,
+    request_id: int,
+    list_ids: Sequence[int],
+    language: str,
+    message_id: UUID,
     expires_at: datetime,
     now: datetime,
 ) -> None: ...

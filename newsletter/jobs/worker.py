@@ -20,6 +20,7 @@ from newsletter.core.logs import get_logger
 from newsletter.delivery.outbox import Outbox
 from newsletter.jobs.schedule import Schedule
 from newsletter.jobs.sending import RUNS, CampaignSending
+from newsletter.privacy.asking import Asking
 from newsletter.subscribing.joining import Joining
 
 POLL = 1.0
@@ -47,6 +48,7 @@ class Worker:
         clock: Clock,
         name: str,
         joining: Joining,
+        asking: Asking,
         outbox: Outbox,
         schedule: Schedule,
         sending: CampaignSending,
@@ -56,6 +58,7 @@ class Worker:
         self._clock = clock
         self._name = name
         self._joining = joining
+        self._asking = asking
         self._outbox = outbox
         self._schedules = [schedule, beside] if beside else [schedule]
         self._sending = sending
@@ -99,8 +102,10 @@ class Worker:
         self._wake("")
 
     async def run_requests_once(self) -> bool:
-        """Decide on one sign-up request; true when there was one."""
-        return await self._joining.process_once(now=self._clock.now())
+        """Decide on one sign-up, and on one request for a link to somebody's data; true when there was any."""
+        now = self._clock.now()
+        signed_up = await self._joining.process_once(now=now)
+        return await self._asking.process_once(now=now) or signed_up
 
     async def run_campaigns_once(self) -> bool:
         """Work on one batch of a campaign; true when there was one."""

@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
+from newsletter.consent.rules import Suppression
 from newsletter.core.database import Connection
 from newsletter.core.promises import Due, Kept
 from newsletter.core.queries import Queries
+from newsletter.privacy.holdings import (
+    Confirmation,
+    Delivery,
+    Event,
+    Evidence,
+    HandedIn,
+    Person,
+    Subscription,
+    WaitingMail,
+    Withdrawal,
+)
 from newsletter.privacy.policy import Subprocessor, Version
 
 _sql = Queries("privacy")
@@ -37,6 +50,34 @@ class JobRun:
 class TextRow:
     language: str
     content: str
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    request_id: int
+    subscriber_id: UUID
+    address: str
+    language: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class ContactMessage:
+    address: str
+    content: str
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class RightsRequest:
+    """Somebody waits for an answer about their data until `due_at`."""
+
+    number: int
+    kind: str
+    channel: str
+    received_at: datetime
+    due_at: datetime
+    note: str
 
 
 @_sql.statement
@@ -105,3 +146,150 @@ async def edit_subprocessor(
 
 @_sql.statement
 async def remove_subprocessor(db: Connection, *, name: str) -> int | None: ...
+
+
+@_sql.statement
+async def insert_data_request(
+    db: Connection,
+    *,
+    subscriber_id: UUID,
+    address: str,
+    language: str,
+    network_code: bytes | None,
+    now: datetime,
+    expires_at: datetime,
+    hit_expires_at: datetime,
+) -> None: ...
+
+
+@_sql.statement
+async def next_data_request(db: Connection, *, now: datetime) -> DataRequest | None: ...
+
+
+@_sql.statement
+async def postpone_data_request(db: Connection, *, request_id: int, not_before: datetime) -> None: ...
+
+
+@_sql.statement
+async def decide_data_request(db: Connection, *, request_id: int) -> None: ...
+
+
+@_sql.statement
+async def drop_data_request(db: Connection, *, request_id: int) -> None: ...
+
+
+@_sql.statement
+async def data_request(db: Connection, *, request_id: int) -> DataRequest | None: ...
+
+
+@_sql.statement
+async def expire_data_requests(db: Connection, *, now: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def due_data_requests(db: Connection, *, now: datetime) -> Due: ...
+
+
+@_sql.statement
+async def list_that_speaks(db: Connection, *, subscriber_id: UUID) -> int | None: ...
+
+
+@_sql.statement
+async def is_remembered(db: Connection, *, subscriber_id: UUID, now: datetime) -> bool: ...
+
+
+@_sql.statement
+async def ever_confirmed(db: Connection, *, subscriber_id: UUID) -> bool: ...
+
+
+@_sql.statement
+async def held_person(db: Connection, *, subscriber_id: UUID) -> Person | None: ...
+
+
+@_sql.statement
+async def held_subscriptions(db: Connection, *, subscriber_id: UUID) -> list[Subscription]: ...
+
+
+@_sql.statement
+async def held_events(db: Connection, *, subscriber_id: UUID) -> list[Event]: ...
+
+
+@_sql.statement
+async def held_evidence(db: Connection, *, subscriber_id: UUID) -> list[Evidence]: ...
+
+
+@_sql.statement
+async def held_deliveries(db: Connection, *, subscriber_id: UUID) -> list[Delivery]: ...
+
+
+@_sql.statement
+async def held_suppressions(db: Connection, *, subscriber_id: UUID, now: datetime) -> list[Suppression]: ...
+
+
+@_sql.statement
+async def held_withdrawals(db: Connection, *, subscriber_id: UUID) -> list[Withdrawal]: ...
+
+
+@_sql.statement
+async def held_confirmations(db: Connection, *, subscriber_id: UUID) -> list[Confirmation]: ...
+
+
+@_sql.statement
+async def held_mails(db: Connection, *, subscriber_id: UUID) -> list[WaitingMail]: ...
+
+
+@_sql.statement
+async def held_requests(db: Connection, *, subscriber_id: UUID) -> list[HandedIn]: ...
+
+
+@_sql.statement
+async def queue_contact(
+    db: Connection,
+    *,
+    subscriber_id: UUID,
+    address: str,
+    content: str,
+    language: str,
+    speaks: str,
+    list_id: int,
+    mail_id: UUID,
+    network_code: bytes | None,
+    now: datetime,
+    due_at: datetime,
+    expires_at: datetime,
+    hit_expires_at: datetime,
+) -> None: ...
+
+
+@_sql.statement
+async def contact_message(db: Connection, *, message_id: int) -> ContactMessage | None: ...
+
+
+@_sql.statement
+async def expire_contact_messages(db: Connection, *, now: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def due_contact_messages(db: Connection, *, now: datetime) -> Due: ...
+
+
+@_sql.statement
+async def add_rights_request(
+    db: Connection, *, kind: str, channel: str, received_at: datetime, due_at: datetime, note: str
+) -> int: ...
+
+
+@_sql.statement
+async def rights_requests(db: Connection) -> list[RightsRequest]: ...
+
+
+@_sql.statement
+async def done_rights_request(db: Connection, *, number: int) -> bool: ...
+
+
+@_sql.statement
+async def expire_rights_requests(db: Connection, *, before: datetime, size: int) -> Kept: ...
+
+
+@_sql.statement
+async def due_rights_requests(db: Connection, *, before: datetime) -> Due: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from newsletter.consent import service as consent
 from newsletter.consent.rules import Event
@@ -54,18 +55,37 @@ class Confirming:
         """The button. A second time it says that it was confirmed already. Raises like `look`."""
         link = self._links.read_confirm(token)
         async with self._db.transaction() as db:
+            await self._lock(db, link, now)
             person = await store.lock_subscriber(db, subscriber_id=link.subscriber_id)
             rows = await self._rows(db, link, now)
             view = await self._view(db, rows)
             if view.already or person is None:
                 return view
             await store.clear_mail_hits(db, code=self._keyring.limit_code(parse_address(person.address).folded))
-            await self._confirm_rows(db, link, rows, origin, view.language, now)
+            confirmed = await self._confirm_rows(db, link, rows, origin, view.language, now)
+            if (replaced := rows[0].replaces) is not None:
+                await self._replace(db, replaced, link.subscriber_id, origin, view.language, now)
+            await erasure.count(db, confirmed, now=now, confirmed=1)
         return view
+
+    async def _lock(self, db: Connection, link: ConfirmToken, now: datetime) -> None:
+        """Whoever it replaces too, all in one order: two people may change their addresses for each other's."""
+        replaced = {row.replaces for row in await self._rows(db, link, now) if row.replaces}
+        await store.lock_subscribers(db, subscriber_ids=[link.subscriber_id, *replaced])
+
+    async def _replace(self, db: Connection, old: UUID, new: UUID, origin: Origin, language: str, now: datetime) -> None:
+        """The change of address is confirmed: the old one goes, its pauses stay."""
+        if await store.lock_subscriber(db, subscriber_id=old) is None:
+            return
+        await consent.carry_pauses(db, new, replaces=old, now=now)
+        for who in (old, new):
+            await self._ledger.record(db, Event.MOVED, who, [None], origin, language=language, now=now, via="link")
+        await erasure.erase(db, self._ledger, [old], now=now)
 
     async def _confirm_rows(
         self, db: Connection, link: ConfirmToken, rows: Sequence[Asked], origin: Origin, language: str, now: datetime
-    ) -> None:
+    ) -> list[int]:
+        """The lists that this confirmed."""
         who = link.subscriber_id
         await store.take_name(db, subscriber_id=who, confirmation_id=link.confirmation_id)
         confirmed = await store.confirm_pending(
@@ -82,9 +102,10 @@ class Confirming:
             origin,
             language=language,
             now=now,
+            via="link",
             confirmation_id=link.confirmation_id,
         )
-        await erasure.count(db, confirmed, now=now, confirmed=1)
+        return confirmed
 
     async def refuse(self, token: str, origin: Origin, *, now: datetime) -> Confirmable:
         """ "I did not ask for this": the request goes at once, and new ones are refused for 30 days. Raises like `look`.
@@ -100,7 +121,15 @@ class Confirming:
             list_ids = [row.list_id for row in rows]
             await consent.refuse(db, who, list_ids, now=now)
             await self._ledger.record(
-                db, Event.REFUSED, who, list_ids, origin, language=view.language, now=now, confirmation_id=link.confirmation_id
+                db,
+                Event.REFUSED,
+                who,
+                list_ids,
+                origin,
+                language=view.language,
+                now=now,
+                via="link",
+                confirmation_id=link.confirmation_id,
             )
             await store.drop_refused(db, subscriber_id=who, list_ids=list_ids)
             await store.drop_confirmations(db, subscriber_id=who, list_ids=list_ids)

@@ -18,11 +18,23 @@ from newsletter.subscribing import store
 
 
 async def erase(db: Connection, ledger: Ledger, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
-    """People who had confirmed something. The caller holds the lock on each of them."""
+    """People who had confirmed something, with all that they have handed in. The caller holds the lock on each of them."""
+    await _drop_requests(db, subscriber_ids)
     await ledger.remember_erased(db, subscriber_ids, now=now)
     list_ids = await store.lists_of(db, subscriber_ids=subscriber_ids)
     await _sweep(db, subscriber_ids)
     await count(db, list_ids, now=now, erased=1)
+
+
+async def forget(db: Connection, subscriber_ids: Sequence[UUID]) -> None:
+    """People who never confirmed anything: nothing stays. The caller holds the lock on each of them."""
+    await _drop_requests(db, subscriber_ids)
+    await _sweep(db, subscriber_ids)
+
+
+async def _drop_requests(db: Connection, subscriber_ids: Sequence[UUID]) -> None:
+    await store.drop_answers(db, subscriber_ids=subscriber_ids)
+    await store.drop_requests(db, subscriber_ids=subscriber_ids)
 
 
 async def end_life(db: Connection, ledger: Ledger, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:

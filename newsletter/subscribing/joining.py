@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
@@ -15,13 +16,14 @@ from newsletter.consent.rules import Event
 from newsletter.consent.service import Ledger, Origin
 from newsletter.core.addresses import Address, check_deliverable, parse_address
 from newsletter.core.database import Connection, Database
-from newsletter.core.errors import DatabaseUnavailable, InvalidInput, StatementTimeout, TooMany
+from newsletter.core.errors import DatabaseUnavailable, InvalidInput, StatementTimeout
 from newsletter.core.i18n import N_
 from newsletter.core.keys import Keyring
 from newsletter.core.logs import get_logger, network_of
 from newsletter.delivery import store as delivery
 from newsletter.delivery.headers import check_header_text
 from newsletter.subscribing import erasure, store
+from newsletter.subscribing.limits import check_network
 from newsletter.subscribing.lists import MailingList, lists_by_id, open_lists
 from newsletter.subscribing.mails import consent_wording, pattern, process_wording
 from newsletter.subscribing.rules import (
@@ -36,7 +38,6 @@ from newsletter.subscribing.rules import (
 )
 from newsletter.subscribing.store import Request
 
-NETWORK_WINDOW = timedelta(hours=1)
 MOST_LISTS = 50
 """That one request may be about."""
 RETRY_REQUEST_AFTER = timedelta(minutes=1)
@@ -83,7 +84,7 @@ class Joining:
         Raises `InvalidInput` (the form has to be corrected), `NotFound` (no such list), `TooMany` (limit of the network).
         """
         address = parse_address(form.address)
-        name = _checked_name(form.name)
+        name = checked_name(form.name)
         if not form.lists:
             raise InvalidInput(N_("Please choose at least one letter."), field="list")
         if len(form.lists) > MOST_LISTS:
@@ -93,30 +94,56 @@ class Joining:
             raise InvalidInput(
                 N_("These letters come from different senders: please sign up for each by itself."), field="list"
             )
-        code = await self._check_network(form.origin.network, now)
-        if self._config.dns_check:
-            await self._check_domain(address)
+        code = await self.admit(address, form.origin.network, now=now)
         language = lists[0].language(form.language)
         async with self._db.transaction() as connection:
-            wording = consent_wording(lists, language)
-            wording_hash = await consent.keep_wording(connection, "form", language, wording, now=now)
-            await store.insert_request(
-                connection,
-                subscriber_id=self._keyring.subscriber_id(address.normal),
-                address=address.typed,
-                name=name,
-                language=language,
-                list_ids=[each.list_id for each in lists],
-                form=form.origin.form[:500],
-                wording_hash=wording_hash,
-                network=form.origin.network,
-                agent=form.origin.agent[:300],
-                network_code=code,
-                now=now,
-                expires_at=now + request_lives(self._config.confirm_within),
-                hit_expires_at=now + HITS_KEPT,
+            await self.hand_in(
+                connection, address, lists, form.origin, name=name, language=language, network_code=code, now=now
             )
         return lists
+
+    async def admit(self, address: Address, network: str | None, *, now: datetime) -> bytes | None:
+        """Check the limit of the network and, where that is set, DNS; returns the code that the network is counted by.
+
+        Raises `TooMany` and `InvalidInput`.
+        """
+        code = await self._check_network(network, now)
+        if self._config.dns_check:
+            await self._check_domain(address)
+        return code
+
+    async def hand_in(
+        self,
+        db: Connection,
+        address: Address,
+        lists: Sequence[MailingList],
+        origin: Origin,
+        *,
+        name: str,
+        language: str,
+        network_code: bytes | None,
+        now: datetime,
+        replaces: UUID | None = None,
+    ) -> None:
+        """Record that somebody asks for these lists; `replaces`: in place of that person, who changes their address."""
+        wording_hash = await consent.keep_wording(db, "form", language, consent_wording(lists, language), now=now)
+        await store.insert_request(
+            db,
+            subscriber_id=self._keyring.subscriber_id(address.normal),
+            address=address.typed,
+            name=name,
+            language=language,
+            list_ids=[each.list_id for each in lists],
+            form=origin.form[:500],
+            wording_hash=wording_hash,
+            network=origin.network,
+            agent=origin.agent[:300],
+            network_code=network_code,
+            now=now,
+            expires_at=now + request_lives(self._config.confirm_within),
+            hit_expires_at=now + HITS_KEPT,
+            replaces=replaces,
+        )
 
     async def _check_domain(self, address: Address) -> None:
         """Ask DNS, for so long and no longer; whoever cannot be asked about in time is taken as they are."""
@@ -128,11 +155,8 @@ class Joining:
         if not network:
             return None
         code = self._keyring.limit_code(network_of(network))
-        hits = await store.count_hits(self._db, code=code, kind="network", since=now - NETWORK_WINDOW)
-        if hits >= self._config.signups_per_network_hour:
-            raise TooMany(
-                N_("Too many sign-ups came from your network in the last hour. Please try again later."), retry_after=900
-            )
+        sentence = N_("Too many sign-ups came from your network in the last hour. Please try again later.")
+        await check_network(self._db, code, most=self._config.signups_per_network_hour, sentence=sentence, now=now)
         return code
 
     async def process_once(self, *, now: datetime) -> bool:
@@ -161,7 +185,11 @@ class Joining:
         subscriber_id = self._keyring.subscriber_id(address.normal)
         code = self._keyring.limit_code(address.folded)
         await store.lock_address(db, code=code)
-        await store.lock_subscriber(db, subscriber_id=subscriber_id)
+        if request.replaces is None:
+            await store.lock_subscriber(db, subscriber_id=subscriber_id)
+        elif request.replaces not in await store.lock_subscribers(db, subscriber_ids=[subscriber_id, request.replaces]):
+            log.info("signup_request_unanswered", request_id=request.request_id, why="erased")
+            return
         rows = await store.subscriptions_of(db, subscriber_id=subscriber_id)
         decision = decide(
             request.list_ids,
@@ -169,6 +197,7 @@ class Joining:
             may_ask=await consent.may_ask(db, subscriber_id, now=now),
             mailed_at=await store.mail_hits(db, code=code, since=now - HITS_KEPT),
             now=now,
+            moves=request.replaces is not None,
         )
         match decision:
             case Ask(list_ids):
@@ -208,6 +237,7 @@ class Joining:
             list_ids=list_ids,
             name=request.name,
             language=request.language,
+            replaces=request.replaces,
             **times,
         )
         words = pattern("confirm", lists, request.language, privacy_url=self._config.privacy_url)
@@ -219,10 +249,10 @@ class Joining:
             Origin(request.form, request.network, request.agent),
             language=request.language,
             now=request.received_at,
+            via="page" if request.replaces else "form",
             wording_hash=request.wording_hash,
             mail_hash=await consent.keep_wording(db, "mail", request.language, words, now=now),
             process_hash=await self._keep_process(db, request.language, now),
-            via="form",
             confirmation_id=confirmation_id,
         )
         await self._queue(db, "confirm", subscriber_id, confirmation_id, list_ids, request, now)
@@ -259,7 +289,7 @@ class Joining:
         await delivery.wake_workers(db)
 
 
-def _checked_name(given: str) -> str:
+def checked_name(given: str) -> str:
     """A name to greet somebody by: one line, no link (a stranger may have typed it)."""
     name = unicodedata.normalize("NFC", given).strip()
     try:

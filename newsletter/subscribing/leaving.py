@@ -88,6 +88,7 @@ class Leaving:
             origin,
             language=person.language,
             now=now,
+            via=via.value,
             campaign_id=link.campaign_id,
         )
         await consent.withdraw(db, who, [list_id], now=now)
@@ -125,7 +126,14 @@ class Leaving:
                 )
             await store.stay(db, subscriber_id=link.subscriber_id)
             await self._ledger.record(
-                db, Event.RESUBSCRIBED, link.subscriber_id, [link.list_id], origin, language=person.language, now=now
+                db,
+                Event.RESUBSCRIBED,
+                link.subscriber_id,
+                [link.list_id],
+                origin,
+                language=person.language,
+                now=now,
+                via="page",
             )
             await erasure.count(db, [link.list_id], now=now, unsubscribed=-1)
             return mailing_list
@@ -151,6 +159,5 @@ class Leaving:
                 )
             if any(row.state == State.CONFIRMED for row in rows):
                 raise Conflict(N_("There is another subscription for this address: please unsubscribe from it first."))
-            await store.drop_requests(db, subscriber_ids=[link.subscriber_id])
             await erasure.erase(db, self._ledger, [link.subscriber_id], now=now)
             return mailing_list

@@ -43,14 +43,14 @@ _templates = jinja2.Environment(
 def pattern(kind: str, lists: Sequence[MailingList], language: str, *, privacy_url: str) -> str:
     """The words of a mail about these lists, of one sender, with slots such as `{confirm_url}` left open."""
     names = [each.text(language).name for each in lists]
-    template = _templates.get_template(f"{kind}.txt")
     words = translations(language)
-    return template.render(
-        gettext=words.gettext,
-        ngettext=words.ngettext,
+    return template_words(
+        kind,
+        language,
         lists=", ".join(names),
         quoted_lists=", ".join(words.gettext("“%(name)s”") % {"name": name} for name in names),
         sender=lists[0].sender,
+        senders=_senders(lists),
         privacy_url=privacy_url,
         refused_days=REFUSED_FOR.days,
     )
@@ -61,7 +61,12 @@ def consent_wording(lists: Sequence[MailingList], language: str) -> str:
     names = ", ".join(each.text(language).name for each in lists)
     return translations(language).gettext(
         "By subscribing you agree that %(sender)s mails you %(lists)s. You can unsubscribe at any time."
-    ) % {"sender": lists[0].sender.name, "lists": names}
+    ) % {"sender": _senders(lists), "lists": names}
+
+
+def _senders(lists: Sequence[MailingList]) -> str:
+    """Of one name, but for somebody who takes lists of several along to another address."""
+    return ", ".join(dict.fromkeys(each.sender.name for each in lists))
 
 
 def process_wording(language: str, *, confirm_within: timedelta, policy_version: int | None) -> str:
@@ -112,15 +117,22 @@ class SubscriptionMails:
     async def compose(self, db: Connection, queued: QueuedMail, now: datetime) -> Mail | None:
         """None when there is nobody to write to any more: the request was refused, has lapsed, was confirmed or erased."""
         assert queued.subscriber_id is not None
-        rows = await store.mail_recipient(db, subscriber_id=queued.subscriber_id, list_ids=queued.list_ids)
+        found = await store.mail_recipient(db, subscriber_id=queued.subscriber_id, list_ids=queued.list_ids)
         wanted_state = State.PENDING if queued.kind == "confirm" else State.CONFIRMED
-        rows = [row for row in rows if row.state == wanted_state and (row.expires_at is None or row.expires_at > now)]
-        if not rows:
+        rows = [row for row in found if row.state == wanted_state and (row.expires_at is None or row.expires_at > now)]
+        if not rows and not await self._moves(db, queued, now):
             return None
         # What a confirmation asks about stands in its link and its evidence; the other speaks of what is so now.
         so = {row.list_id for row in rows}
         lists = await lists_by_id(db, [each for each in queued.list_ids if queued.kind == "confirm" or each in so])
-        return self._mail(queued, rows[0].address, queued.subscriber_id, lists, now)
+        return self._mail(queued, found[0].address, queued.subscriber_id, lists, now)
+
+    async def _moves(self, db: Connection, queued: QueuedMail, now: datetime) -> bool:
+        """Whether it asks to take another address's place, which is still to be confirmed where all its lists are."""
+        if queued.subscriber_id is None or queued.about is None:
+            return False
+        asked = await store.confirmation(db, subscriber_id=queued.subscriber_id, confirmation_id=queued.about, now=now)
+        return any(row.replaces is not None and row.used_at is None and row.state is not None for row in asked)
 
     def _mail(self, queued: QueuedMail, address: str, subscriber_id: UUID, lists: Sequence[MailingList], now: datetime) -> Mail:
         sender, zone = lists[0].sender, lists[0].zone
@@ -134,34 +146,50 @@ class SubscriptionMails:
         else:
             ways_out = [self._links.unsubscribe(subscriber_id, each.list_id) for each in lists]
             slots["unsubscribe_url"] = "\n".join(ways_out)
-        subject, body = _filled(pattern(queued.kind, lists, queued.language, privacy_url=self._links.privacy), slots)
-        headers = sender_headers(
-            sender, address, subject=subject, message_id=f"<{queued.message_id}@{sender.domain}>", at=now.astimezone(zone)
-        )
-        headers.append(TokenHeader("Auto-Submitted", "auto-generated"))
-        if len(ways_out) == 1:  # The header has room for one.
-            headers += unsubscribe_headers(ways_out[0])
-        composed = compose(
-            headers, text=_wrapped(body), html=_html(subject, body, queued.language), boundary=queued.message_id.hex
-        )
-        return Mail(
-            sender.from_address,
-            address,
-            composed.data,
-            composed.needs_smtputf8,
-            sender.sender_id,
-            composed.head,
-            is_stuffed=True,
-            body_digest=composed.body_digest,
-            relay=sender.relay,
-        )
+        words = filled(pattern(queued.kind, lists, queued.language, privacy_url=self._links.privacy), slots)
+        more = unsubscribe_headers(ways_out[0]) if len(ways_out) == 1 else []  # The header has room for one.
+        return single_mail(queued, sender, address, words, more=more, at=now.astimezone(zone))
 
 
-def _filled(words: str, slots: dict[str, str]) -> tuple[str, str]:
-    """Subject and body."""
+def single_mail(
+    queued: QueuedMail,
+    sender: Sender,
+    recipient: str,
+    words: tuple[str, str],
+    *,
+    at: datetime,
+    more: Sequence[Header] = (),
+    with_html: bool = True,
+) -> Mail:
+    """A bare mail of these words, subject and body, with its envelope."""
+    subject, body = words
+    headers = sender_headers(sender, recipient, subject=subject, message_id=f"<{queued.message_id}@{sender.domain}>", at=at)
+    headers += [TokenHeader("Auto-Submitted", "auto-generated"), *more]
+    html_part = _html(subject, body, queued.language) if with_html else None
+    composed = compose(headers, text=_wrapped(body), html=html_part, boundary=queued.message_id.hex)
+    return Mail(
+        sender.from_address,
+        recipient,
+        composed.data,
+        composed.needs_smtputf8,
+        sender.sender_id,
+        composed.head,
+        is_stuffed=True,
+        body_digest=composed.body_digest,
+        relay=sender.relay,
+    )
+
+
+def template_words(name: str, language: str, **shown: object) -> str:
+    """Subject and body of `templates/mail/<name>.txt`, with slots such as `{data_url}` left open."""
+    words = translations(language)
+    return _templates.get_template(f"{name}.txt").render(shown, gettext=words.gettext, ngettext=words.ngettext)
+
+
+def filled(words: str, slots: dict[str, str]) -> tuple[str, str]:
+    """Subject and body. In one go, so that what somebody typed into one slot cannot name another."""
     head, _, body = words.partition("\n\n")
-    for slot, value in slots.items():
-        body = body.replace(f"{{{slot}}}", value)
+    body = re.sub(r"\{(\w+)\}", lambda match: slots.get(match[1], match[0]), body)
     return " ".join(head.removeprefix("Subject: ").split()), body.strip("\n") + "\n"
 
 

@@ -24,6 +24,9 @@ MAIL_LIMITS: tuple[tuple[timedelta, int], ...] = (
 )
 """Mails about sign-ups to one address while it is unconfirmed, over all lists, rolling."""
 
+DATA_MAIL_LIMITS = MAIL_LIMITS[:2]
+"""Mails with a link to their own data, to somebody whom we know: no stranger can use up a month's worth of them."""
+
 LONGEST_NAME = 100
 
 
@@ -40,6 +43,7 @@ class Via(StrEnum):
 
     LINK = "link"
     ONE_CLICK = "one-click"
+    PAGE = "page"
     OPERATOR = "operator"
     COMPLAINT = "complaint"
     BOUNCE = "bounce"
@@ -77,20 +81,29 @@ def request_lives(confirm_within: timedelta) -> timedelta:
 
 
 def decide(
-    list_ids: Sequence[int], states: Mapping[int, State], *, may_ask: bool, mailed_at: Sequence[datetime], now: datetime
+    list_ids: Sequence[int],
+    states: Mapping[int, State],
+    *,
+    may_ask: bool,
+    mailed_at: Sequence[datetime],
+    now: datetime,
+    moves: bool = False,
 ) -> Decision:
     """What a sign-up calls for. `mailed_at`: when this address was mailed about sign-ups in the last 30 days.
 
-    A second sign-up never un-confirms; one that had unsubscribed confirms anew.
+    A second sign-up never un-confirms; one that had unsubscribed confirms anew. One that `moves` here from another address is
+    always asked about: only confirming it ends the other.
     """
     if not may_ask:
         return StaySilent("suppressed")
     if is_limited(mailed_at, now):
         return StaySilent("limited")
+    if moves:
+        return Ask(list(list_ids))
     open_lists = [list_id for list_id in list_ids if states.get(list_id) is not State.CONFIRMED]
     return Ask(open_lists) if open_lists else SayAlready(list(list_ids))
 
 
-def is_limited(mailed_at: Sequence[datetime], now: datetime) -> bool:
+def is_limited(mailed_at: Sequence[datetime], now: datetime, limits: Sequence[tuple[timedelta, int]] = MAIL_LIMITS) -> bool:
     """Whether one more mail would be one too many in any of the rolling windows."""
-    return any(sum(moment > now - window for moment in mailed_at) >= most for window, most in MAIL_LIMITS)
+    return any(sum(moment > now - window for moment in mailed_at) >= most for window, most in limits)

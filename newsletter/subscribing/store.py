@@ -59,6 +59,8 @@ class Request:
     network: str | None
     agent: str
     received_at: datetime
+    replaces: UUID | None
+    """Whose place it is to take: a change of address."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Asked:
     used_at: datetime | None
     state: str | None
     language: str | None
+    replaces: UUID | None
 
 
 @dataclass(frozen=True)
@@ -227,6 +230,7 @@ async def insert_request(
     now: datetime,
     expires_at: datetime,
     hit_expires_at: datetime,
+    replaces: UUID | None,
 ) -> None: ...
 
 
@@ -244,6 +248,10 @@ async def expire_requests(db: Connection, *, now: datetime, size: int) -> Kept: 
 
 @_sql.statement
 async def due_requests(db: Connection, *, now: datetime) -> Due: ...
+
+
+@_sql.statement
+async def drop_answers(db: Connection, *, subscriber_ids: Sequence[UUID]) -> None: ...
 
 
 @_sql.statement
@@ -315,6 +323,7 @@ async def add_confirmation(
     language: str,
     requested_at: datetime,
     expires_at: datetime,
+    replaces: UUID | None,
 ) -> None: ...
 
 
@@ -399,6 +408,20 @@ async def due_closed(db: Connection, *, now: datetime, size: int) -> list[OfClos
 
 @_sql.statement
 async def due_of_closed(db: Connection, *, closed_before: datetime) -> Due: ...
+
+
+@_sql.statement
+async def unsubscribe_from(
+    db: Connection, *, subscriber_id: UUID, list_ids: Sequence[int], via: str, now: datetime
+) -> list[int]: ...
+
+
+@_sql.statement
+async def correct_person(db: Connection, *, subscriber_id: UUID, name: str, language: str) -> None: ...
+
+
+@_sql.statement
+async def speak(db: Connection, *, subscriber_id: UUID, language: str) -> None: ...
 
 
 @_sql.statement

@@ -14,6 +14,7 @@ from aiohttp import web
 from newsletter.core import errors
 from newsletter.core.i18n import N_, translations
 from newsletter.subscribing.leaving import TooLate
+from newsletter.subscribing.links import DataLinkLapsed
 from newsletter.web.api.requests import Unauthorized
 from newsletter.web.bodies import JSON, Malformed, Unsupported, media_type
 from newsletter.web.context import services
@@ -54,6 +55,7 @@ _SOON = N_("Please try again in a minute")
 _AWAY = N_("Our database cannot be reached at the moment. Please do the same again then; doing it twice does no harm.")
 _KINDS = (
     _Kind(TooLate, 410, "too_late", N_("This button no longer works")),
+    _Kind(DataLinkLapsed, 410, "data_link_lapsed", _LINK),
     _Kind(errors.ExpiredToken, 410, "invalid_link", _LINK, _LINK_SENTENCE),
     _Kind(errors.InvalidToken, 404, "invalid_link", _LINK, _LINK_SENTENCE),
     _Kind(errors.NotFound, 404, "not_found", N_("There is no such page")),
@@ -166,5 +168,6 @@ def _as_page(request: web.Request, problem: Problem) -> web.Response:
         is_link=problem.code == "invalid_link",
         is_lost=problem.code == "not_found",
         is_late=problem.code == "too_late",
+        asks_again=problem.code == "data_link_lapsed",
         confirm_hours=services(request).confirm_hours,
     )

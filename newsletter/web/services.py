@@ -13,8 +13,12 @@ from newsletter.campaigns.service import Campaigns
 from newsletter.core.clock import Clock
 from newsletter.core.database import Database
 from newsletter.operators.service import Operators
+from newsletter.privacy.asking import Asking
+from newsletter.privacy.contact import Contact
+from newsletter.privacy.my_data import MyData
 from newsletter.privacy.outlook import Outlook
 from newsletter.privacy.publishing import Policy
+from newsletter.privacy.rights import Rights
 from newsletter.privacy.service import Retention
 from newsletter.subscribing.confirming import Confirming
 from newsletter.subscribing.joining import Joining
@@ -32,6 +36,10 @@ class Services:
     joining: Joining
     confirming: Confirming
     leaving: Leaving
+    asking: Asking
+    my_data: MyData
+    rights: Rights
+    contact: Contact
     retention: Retention
     outlook: Outlook
     policy: Policy

@@ -67,6 +67,7 @@ alter table subscription
 alter table signup_request add column replaces uuid;
 alter table confirmation add column replaces uuid;
 create index signup_request_replaces on signup_request (replaces) where replaces is not null;
+create index confirmation_replaces on confirmation (replaces) where replaces is not null;
 
 -- Somebody asked for the link to their data. Decided on by a worker, like a sign-up: the page answers the same for everybody.
 create table data_request (
@@ -75,11 +76,14 @@ create table data_request (
   address       text not null check (length(address) <= 254),
   language      text not null,
   received_at   timestamptz not null,
-  expires_at    timestamptz not null check (expires_at > received_at)
+  expires_at    timestamptz not null check (expires_at > received_at),
+  not_before    timestamptz not null,
+  decided       boolean not null default false
 );
 create index data_request_expiry on data_request (expires_at);
 create index data_request_subscriber on data_request (subscriber_id);
 comment on column data_request.subscriber_id is 'computed from the address, never looked up: erasing finds it by this';
+comment on column data_request.decided is 'a mail to the address that was typed is in the outbox, and the row goes with it';
 
 -- A message to whoever looks after people's data, until it was handed over.
 create table contact_message (

@@ -10,7 +10,7 @@ values (:wording_hash, :kind, :language, :content, :now) on conflict do nothing;
 select max(version) from policy_version;
 
 -- name: record_event
--- One event of evidence per list, and for a while where it came from. A link outlives its campaign: one that is not there any
+-- One event of evidence per list (null: about the person), and for a while where it came from. A link outlives its campaign: one that is not there any
 -- more, or not yet again after a backup was restored, must keep nobody from unsubscribing.
 with event as (
   insert into consent_event (subscriber_id, list_id, kind, occurred_at, language, form, wording_hash, mail_hash,
@@ -34,6 +34,23 @@ where subscriber_id = :subscriber_id and (until is null or until > :now);
 insert into suppression as s (subscriber_id, list_id, reason, since, until)
 select :subscriber_id, list_id, :reason, :now, :until from unnest(:list_ids::integer[]) as given(list_id)
 on conflict (subscriber_id, list_id, reason) do update set since = excluded.since, until = greatest(s.until, excluded.until);
+
+-- name: restrict
+-- A pause; unlike with the others, what the person said last counts. No end: until they resume.
+insert into suppression as s (subscriber_id, list_id, reason, since, until)
+values (:subscriber_id, :list_id, 'restricted', :now, :until)
+on conflict (subscriber_id, list_id, reason) do update set since = excluded.since, until = excluded.until;
+
+-- name: carry_pauses
+-- Whoever changes their address has not asked for an end of their pauses.
+insert into suppression (subscriber_id, list_id, reason, since, until)
+select :subscriber_id, list_id, reason, since, until from suppression
+where subscriber_id = :replaces and reason = 'restricted' and (until is null or until > :now)
+on conflict do nothing;
+
+-- name: lift_own
+-- What only the person can lift, of that reason and for that list. True when there was something.
+delete from suppression where subscriber_id = :subscriber_id and list_id = :list_id and reason = :reason returning true;
 
 -- name: lift
 -- The person's own, confirmed sign-up lifts what stood against these lists. Objection and pause are lifted by their own ways.

@@ -19,11 +19,18 @@ with free as materialized (
 update outbox o set lease_until = :lease_until, epoch = o.epoch + 1, attempts = o.attempts + 1
 from free where o.outbox_id = free.outbox_id
 returning o.outbox_id, o.kind, o.subscriber_id, o.about, o.list_ids, o.language, o.message_id, o.created_at, o.expires_at,
-          o.epoch, o.attempts;
+          o.epoch, o.attempts, o.request_id;
+
+-- name: queue_answer
+-- A single mail about what somebody handed in: to whoever asked, or to whoever answers.
+insert into outbox (kind, request_id, list_ids, language, message_id, created_at, expires_at, not_before)
+values (:kind, :request_id, :list_ids, :language, :message_id, :now, :expires_at, :now);
 
 -- name: drop_mail
--- Taken by the relay, or nobody wants it any more.
-delete from outbox where outbox_id = :outbox_id and epoch = :epoch;
+-- Taken by the relay, or nobody wants it any more. What it was made from goes with it.
+with gone as (delete from outbox where outbox_id = :outbox_id and epoch = :epoch returning kind, request_id),
+     asked as (delete from data_request r using gone where gone.kind = 'data' and r.request_id = gone.request_id)
+delete from contact_message m using gone where gone.kind = 'contact' and m.message_id = gone.request_id;
 
 -- name: defer_mail
 -- Tried again later.

@@ -65,3 +65,178 @@ where name = :name returning subprocessor_id;
 
 -- name: remove_subprocessor
 delete from subprocessor where name = :name returning subprocessor_id;
+
+-- name: insert_data_request
+-- Somebody asked for the link to their data: unconditionally, with its hit on the network's counter and a hint to the workers, the
+-- same whatever is known of the address.
+with request as (
+  insert into data_request (subscriber_id, address, language, received_at, expires_at, not_before)
+  values (:subscriber_id, :address, :language, :now, :expires_at, :now)
+), hit as (
+  insert into limit_hit (code, kind, occurred_at, expires_at)
+  select :network_code, 'network', :now, :hit_expires_at where :network_code::bytea is not null
+)
+select pg_notify('newsletter_work', '');
+
+-- name: next_data_request
+-- One that nobody has decided on. SKIP LOCKED: this queue is small and stays on one server.
+select request_id, subscriber_id, address, language, expires_at from data_request
+where not decided and not_before <= :now and expires_at > :now
+order by request_id limit 1 for update skip locked;
+
+-- name: postpone_data_request
+-- Something went wrong with it: others first.
+update data_request set not_before = :not_before where request_id = :request_id;
+
+-- name: decide_data_request
+-- A mail to the address that was typed is on its way, and is made from this row.
+update data_request set decided = true where request_id = :request_id;
+
+-- name: drop_data_request
+-- The mail goes to an address that we hold, or nowhere.
+delete from data_request where request_id = :request_id;
+
+-- name: data_request
+-- What a mail is made from, at the last moment.
+select request_id, subscriber_id, address, language, expires_at from data_request where request_id = :request_id;
+
+-- name: expire_data_requests
+-- Neither decided on nor mailed in time.
+with due as (select request_id from data_request where expires_at <= :now order by expires_at limit :size),
+     gone as (delete from data_request r using due where r.request_id = due.request_id returning r.expires_at)
+select count(*)::integer as removed, min(expires_at) as oldest from gone;
+
+-- name: due_data_requests
+select count(*)::integer as due, min(expires_at) as oldest from data_request where expires_at <= :now;
+
+-- name: list_that_speaks
+-- Whose sender writes to somebody about their data: a list that they have or had, else the first that is open, else any.
+select list_id from (
+  select list_id, case state when 'confirmed' then 1 else 2 end as rank from subscription where subscriber_id = :subscriber_id
+  union all select list_id, 3 from suppression where subscriber_id = :subscriber_id and list_id <> 0
+  union all select list_id, case when closed_at is null and visibility = 'public' then 4 else 5 end from list
+) speaking order by rank, list_id limit 1;
+
+-- name: is_remembered
+-- Whether codes or sealed evidence of somebody erased are kept.
+select exists (select from suppression where subscriber_id = :subscriber_id and (until is null or until > :now))
+    or exists (select from evidence where subscriber_id = :subscriber_id)
+    or exists (select from withdrawal where subscriber_id = :subscriber_id);
+
+-- name: ever_confirmed
+select exists (select from consent_event where subscriber_id = :subscriber_id and kind = 'confirmed');
+
+-- name: held_person
+select address, name, language, created_at, left_at from subscriber where subscriber_id = :subscriber_id;
+
+-- name: held_subscriptions
+select list_id, state, language, requested_at, expires_at, confirmed_at, unsubscribed_at, unsubscribed_via, undo_until
+from subscription where subscriber_id = :subscriber_id order by list_id;
+
+-- name: held_events
+-- Evidence in its order, with the words, and where it came from as long as that is kept.
+select e.event_id, e.list_id, e.kind, e.occurred_at, e.language, e.form, e.via, asked.content as wording, mailed.content as mail,
+       process.content as process, encode(e.mail_hash, 'hex') as mail_hash, c.name as campaign, host(o.network) as network, o.agent,
+       o.expires_at as origin_until
+from consent_event e
+left join consent_origin o using (subscriber_id, event_id)
+left join wording asked on asked.wording_hash = e.wording_hash
+left join wording mailed on mailed.wording_hash = e.mail_hash
+left join wording process on process.wording_hash = e.process_hash
+left join campaign c using (campaign_id)
+where e.subscriber_id = :subscriber_id order by e.event_id;
+
+-- name: held_evidence
+-- What stays of an earlier time with us, after an erasure.
+select v.list_id, v.kind, v.occurred_at, v.language, v.form, v.via, asked.content as wording, mailed.content as mail,
+       v.address, host(v.network) as network, v.agent, v.erased_at, v.expires_at, v.held_at
+from evidence v
+left join wording asked on asked.wording_hash = v.wording_hash
+left join wording mailed on mailed.wording_hash = v.mail_hash
+where v.subscriber_id = :subscriber_id order by v.evidence_id;
+
+-- name: held_deliveries
+-- Campaigns that were sent to them, the newest first, and what came of it.
+select c.name as campaign, c.list_id, d.state, d.attempts::integer as attempts, d.first_at, d.attempted_at, d.reply
+from delivery d join campaign c using (campaign_id)
+where d.subscriber_id = :subscriber_id order by d.first_at desc, d.campaign_id desc;
+
+-- name: held_suppressions
+-- What stands against mailing them.
+select list_id, reason, since, until from suppression
+where subscriber_id = :subscriber_id and (until is null or until > :now) order by list_id, reason;
+
+-- name: held_withdrawals
+select kind, list_id, occurred_at from withdrawal where subscriber_id = :subscriber_id order by withdrawal_id;
+
+-- name: held_confirmations
+-- Links of confirmation mails that are not forgotten yet, under the name that was typed.
+select list_id, name, requested_at, expires_at, used_at from confirmation
+where subscriber_id = :subscriber_id order by requested_at, list_id;
+
+-- name: held_mails
+-- Single mails that wait, or that could not be delivered.
+select kind, state, created_at, expires_at, reply from outbox
+where subscriber_id = :subscriber_id
+   or (kind = 'data' and request_id in (select request_id from data_request where subscriber_id = :subscriber_id))
+   or (kind = 'contact' and request_id in (select message_id from contact_message where subscriber_id = :subscriber_id))
+order by outbox_id;
+
+-- name: held_requests
+-- What was handed in for the address, or to take it over, and is not worked on yet.
+select 'signup' as kind, address, name as content, host(network) as network, agent, received_at, expires_at
+from signup_request where subscriber_id = :subscriber_id or replaces = :subscriber_id
+union all
+select 'data', address, '', null, null, received_at, expires_at from data_request where subscriber_id = :subscriber_id
+union all
+select 'contact', address, content, null, null, received_at, expires_at from contact_message where subscriber_id = :subscriber_id
+order by received_at;
+
+-- name: queue_contact
+-- A message to whoever looks after people's data, the mail that hands it over, and its line in the register of requests.
+with said as (
+  insert into contact_message (subscriber_id, address, content, language, received_at, expires_at)
+  values (:subscriber_id, :address, :content, :language, :now, :expires_at)
+  returning message_id
+), hit as (
+  insert into limit_hit (code, kind, occurred_at, expires_at)
+  select :network_code, 'network', :now, :hit_expires_at where :network_code::bytea is not null
+), registered as (
+  insert into rights_request (kind, channel, received_at, due_at) values ('question', 'page', :now, :due_at)
+), mail as (
+  insert into outbox (kind, request_id, list_ids, language, message_id, created_at, expires_at, not_before)
+  select 'contact', message_id, array[:list_id::integer], :speaks, :mail_id, :now, :expires_at, :now from said
+)
+select pg_notify('newsletter_work', '');
+
+-- name: contact_message
+select address, content, received_at from contact_message where message_id = :message_id;
+
+-- name: expire_contact_messages
+-- Could not be handed over in time.
+with due as (select message_id from contact_message where expires_at <= :now order by expires_at limit :size),
+     gone as (delete from contact_message m using due where m.message_id = due.message_id returning m.expires_at)
+select count(*)::integer as removed, min(expires_at) as oldest from gone;
+
+-- name: due_contact_messages
+select count(*)::integer as due, min(expires_at) as oldest from contact_message where expires_at <= :now;
+
+-- name: add_rights_request
+insert into rights_request (kind, channel, received_at, due_at, note) values (:kind, :channel, :received_at, :due_at, :note)
+returning number;
+
+-- name: rights_requests
+-- The first to be answered first.
+select number, kind, channel, received_at, due_at, note from rights_request order by due_at, number;
+
+-- name: done_rights_request
+-- Answered: nothing of it has to be kept.
+delete from rights_request where number = :number returning true;
+
+-- name: expire_rights_requests
+with due as (select number from rights_request where received_at <= :before order by received_at limit :size),
+     gone as (delete from rights_request r using due where r.number = due.number returning r.received_at)
+select count(*)::integer as removed, min(received_at) as oldest from gone;
+
+-- name: due_rights_requests
+select count(*)::integer as due, min(received_at) as oldest from rights_request where received_at <= :before;

@@ -61,8 +61,9 @@ select count(*)::integer from limit_hit where code = :code and kind = :kind and 
 -- same whatever the address's state.
 with request as (
   insert into signup_request (subscriber_id, address, name, language, list_ids, form, wording_hash, network, agent, received_at, expires_at,
-                              not_before)
-  values (:subscriber_id, :address, :name, :language, :list_ids, :form, :wording_hash, :network::inet, :agent, :now, :expires_at, :now)
+                              not_before, replaces)
+  values (:subscriber_id, :address, :name, :language, :list_ids, :form, :wording_hash, :network::inet, :agent, :now, :expires_at, :now,
+          :replaces)
 ), hit as (
   insert into limit_hit (code, kind, occurred_at, expires_at)
   select :network_code, 'network', :now, :hit_expires_at where :network_code::bytea is not null
@@ -75,7 +76,7 @@ delete from signup_request where request_id = (
   select request_id from signup_request where not_before <= :now and expires_at > :now
   order by request_id limit 1 for update skip locked
 )
-returning request_id, address, name, language, list_ids, form, wording_hash, host(network) as network, agent, received_at;
+returning request_id, address, name, language, list_ids, form, wording_hash, host(network) as network, agent, received_at, replaces;
 
 -- name: postpone_request
 -- Something went wrong with it: others first.
@@ -90,9 +91,22 @@ select count(*)::integer as removed, min(expires_at) as oldest from gone;
 -- name: due_requests
 select count(*)::integer as due, min(expires_at) as oldest from signup_request where expires_at <= :now;
 
+-- name: drop_answers
+-- Erasing: mails that would be made from what these people handed in. Before that goes, which is the order of whoever sends them.
+delete from outbox
+where (kind = 'data' and request_id in (select request_id from data_request where subscriber_id = any(:subscriber_ids::uuid[])))
+   or (kind = 'contact' and request_id in (select message_id from contact_message where subscriber_id = any(:subscriber_ids::uuid[])));
+
 -- name: drop_requests
--- Erasing: sign-ups of these people that nobody has decided on. One that a worker has in hand comes after the erasure, and is
--- not waited for: it waits for the erasure.
+-- Erasing: what these people handed in and nobody has decided on or answered yet. One that a worker has in hand comes after the
+-- erasure, and is not waited for: it waits for the erasure.
+with asked as (
+  delete from data_request where request_id in (
+    select request_id from data_request where subscriber_id = any(:subscriber_ids::uuid[]) for update skip locked)
+), said as (
+  delete from contact_message where message_id in (
+    select message_id from contact_message where subscriber_id = any(:subscriber_ids::uuid[]) for update skip locked)
+)
 delete from signup_request where request_id in (
   select request_id from signup_request where subscriber_id = any(:subscriber_ids::uuid[]) for update skip locked
 );
@@ -151,14 +165,14 @@ where s.state <> 'confirmed';
 
 -- name: add_confirmation
 -- What one mail asks about, in which language, and under which name.
-insert into confirmation (subscriber_id, confirmation_id, list_id, name, language, requested_at, expires_at)
-select :subscriber_id, :confirmation_id, list_id, :name, :language, :requested_at, :expires_at
+insert into confirmation (subscriber_id, confirmation_id, list_id, name, language, requested_at, expires_at, replaces)
+select :subscriber_id, :confirmation_id, list_id, :name, :language, :requested_at, :expires_at, :replaces
 from unnest(:list_ids::integer[]) as asked(list_id);
 
 -- name: confirmation
 -- What the mail asked about, and where each of it stands; nothing from the second on that its time is over, job or no job, and
 -- nothing about a list that was closed since.
-select c.list_id, c.requested_at, c.expires_at, c.used_at, s.state, coalesce(c.language, s.language) as language
+select c.list_id, c.requested_at, c.expires_at, c.used_at, s.state, coalesce(c.language, s.language) as language, c.replaces
 from confirmation c left join subscription s using (subscriber_id, list_id) join list l using (list_id)
 where c.subscriber_id = :subscriber_id and c.confirmation_id = :confirmation_id and c.expires_at > :now and l.closed_at is null
 order by c.list_id;
@@ -289,6 +303,21 @@ select count(*)::integer as due, min(closed_at) as oldest from (
   where l.closed_at <= :closed_before and s.state = 'pending'
 ) still_there;
 
+-- name: unsubscribe_from
+-- Said by other ways than a letter's link, so that there is nothing to take back by it. Gives the lists that it ended.
+update subscription set state = 'unsubscribed', unsubscribed_at = :now, unsubscribed_via = :via, undo_id = null, undo_until = null
+where subscriber_id = :subscriber_id and list_id = any(:list_ids::integer[]) and state = 'confirmed'
+returning list_id;
+
+-- name: correct_person
+-- Name and language, as the person says.
+update subscriber set name = :name, language = :language where subscriber_id = :subscriber_id;
+
+-- name: speak
+-- Each list in the person's language, where it has that.
+update subscription s set language = :language from list l
+where s.subscriber_id = :subscriber_id and l.list_id = s.list_id and :language = any(l.languages);
+
 -- name: undo_unsubscribe
 -- Once, and within its hour.
 update subscription set state = 'confirmed', unsubscribed_at = null, unsubscribed_via = null, undo_id = null, undo_until = null
@@ -389,7 +418,18 @@ returning p.subscriber_id;
 select list_id from subscription where subscriber_id = any(:subscriber_ids::uuid[]) and confirmed_at is not null;
 
 -- name: delete_subscribers
--- The sweep: every other subject table that names a living person hangs on this one.
+-- The sweep: every other subject table that names a living person hangs on this one. Nobody takes their place any more: a move to
+-- another address that was not confirmed yet can be no longer, and what it was asked for there lapses.
+with signups as (
+  delete from signup_request where request_id in (
+    select request_id from signup_request where replaces = any(:subscriber_ids::uuid[]) for update skip locked)
+), moving as (
+  delete from confirmation where replaces = any(:subscriber_ids::uuid[]) and used_at is null returning confirmation_id
+), mails as (
+  delete from outbox where about in (select confirmation_id from moving)
+), moved as (
+  update confirmation set replaces = null where replaces = any(:subscriber_ids::uuid[]) and used_at is not null
+)
 delete from subscriber where subscriber_id = any(:subscriber_ids::uuid[]);
 
 -- name: mail_recipient

@@ -13,7 +13,7 @@ from newsletter.web.render import language_of, page, prefix
 
 routes = web.RouteTableDef()
 
-_NOT_FOR_ROBOTS = ("/confirm/", "/unsubscribe/", "/api/")
+_NOT_FOR_ROBOTS = ("/confirm/", "/unsubscribe/", "/data/", "/api/")
 
 
 @routes.get("/privacy")

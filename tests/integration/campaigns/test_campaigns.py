@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from email import message_from_bytes, policy
 
@@ -89,6 +90,8 @@ async def test_every_mail_has_the_way_out_in_both_parts_and_in_its_headers(
     assert html is not None
     assert link in text.get_content()
     assert link in html.get_content()
+    for part in (text, html):  # The page that asks for an address: a letter gets forwarded.
+        assert re.search(r"https://news\.example\.org/data[\s\"]", part.get_content())
     assert "Dear Ada <b>," in text.get_content()
     assert "Dear Ada &lt;b&gt;," in html.get_content()
     gone = await house.leaving.unsubscribe(link.rpartition("/")[2], Via.ONE_CLICK, Origin("test"), now=house.clock.now())

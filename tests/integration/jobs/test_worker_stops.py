@@ -33,6 +33,7 @@ def working(house: House, **runs: Run) -> Worker:
         clock=house.clock,
         name="w",
         joining=house.joining,
+        asking=house.asking,
         outbox=house.outbox(),
         schedule=Schedule(house.db, house.clock, jobs, worker="w"),
         sending=house.sending(worker="w"),

@@ -107,6 +107,25 @@ EVIDENCE = row(
 )
 SUPPRESSION = row("suppression", subscriber_id=ADA, reason="'left'", since=NOW, until=later("1095 days"))
 WITHDRAWAL = row("withdrawal", kind="'erased'", subscriber_id=ADA, occurred_at=NOW)
+ASKED = row(
+    "data_request",
+    subscriber_id=ADA,
+    address="'ada@example.org'",
+    language=EN,
+    received_at=NOW,
+    expires_at=later("24 hours"),
+    not_before=NOW,
+)
+WRITTEN = row(
+    "contact_message",
+    subscriber_id=ADA,
+    address="'ada@example.org'",
+    content="'Hello.'",
+    language=EN,
+    received_at=NOW,
+    expires_at=later("7 days"),
+)
+REGISTERED = row("rights_request", kind="'access'", channel="'letter'", received_at=NOW, due_at=later("30 days"))
 ACTION = row("audit_log", occurred_at=NOW, operator="'ops'", action="'list.create'", target="'list 1'")
 RUN = row("retention_run", promise="'left'", started_at=NOW, finished_at=NOW, removed="1")
 
@@ -125,6 +144,9 @@ MADE: dict[str, tuple[timedelta, list[str]]] = {
     "evidence": (timedelta(days=180), [EVIDENCE]),
     "suppression": (LEFT_FOR, [SUPPRESSION]),
     "withdrawal": (LEFT_FOR, [WITHDRAWAL]),
+    "data-request": (timedelta(hours=24), [ASKED]),
+    "contact-message": (timedelta(days=7), [WRITTEN]),
+    "rights-request": (timedelta(days=365), [REGISTERED]),
     "audit-log": (timedelta(days=365), [ACTION]),
     "retention-runs": (timedelta(days=365), [RUN]),
 }

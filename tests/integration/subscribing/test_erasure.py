@@ -12,9 +12,11 @@ import pytest
 from newsletter.core.addresses import parse_address
 from newsletter.core.database import Database
 from newsletter.core.errors import DatabaseError
+from newsletter.privacy.rights import EVERY_LIST, Actor
+from newsletter.subscribing.rules import Via
 from tests.conftest import Server
 from tests.dumps import dump, forms
-from tests.people import People
+from tests.people import WEB, People
 
 RARE = ("Quincunx.Zaffre+Xylem@Rare-Syzygy.example", "Zäffre.Quokka@wörld-sphinx.example")
 OTHER = "ben@example.org"
@@ -49,11 +51,24 @@ async def leave_traces(people: People, address: str) -> str:
            values ($1, $2, $3, 'attempting', 1, 1, $4, $4)""",
         who, campaign, monday, people.clock.at)  # fmt: skip
     await people.sign_up(address)  # is mailed that they are subscribed already
+    page = Actor(Via.PAGE, WEB)
+    for place in ("asked", "undecided"):  # Moves to other addresses: one in a confirmation, one still a request.
+        await people.house.rights.move(who, f"{place}-{who.hex}@elsewhere.example", by=page, now=people.clock.at)
+        if place == "asked":
+            await people.decide()
+    await people.house.db.execute("update signup_request set not_before = expires_at where replaces = $1", who)
+    await people.house.rights.restrict(who, EVERY_LIST, months=None, by=page, now=people.clock.at)
     await people.unsubscribe(address, "digest")
     answer = await people.unsubscribe(address, "letter")
     people.clock.move(minutes=10)
     assert await people.sign_up(address.swapcase() if address.isascii() else address, "digest")  # and stays pending
     await people.request(address, "digest", name="Quincunx")  # and is never decided on
+    await people.ask_for_data(address)
+    await people.house.contact.write(address, f"I am Quincunx Zaffre, {address}", "en", None, now=people.clock.at)
+    await people.house.db.execute(
+        "insert into outbox (kind, request_id, list_ids, language, message_id, created_at, expires_at, not_before) "
+        "select 'data', request_id, '{1}', 'en', gen_random_uuid(), received_at, expires_at, received_at from data_request "
+        "where subscriber_id = $1", who)  # fmt: skip
     await db.execute("insert into suppression values ($1, $2, 'bounced', $3, $4)", who, people.digest.list_id, people.clock.at,
                      people.clock.at + timedelta(days=365))  # fmt: skip
     assert answer.undo_token is not None
@@ -80,11 +95,15 @@ async def test_every_subject_table_is_swept(people: People) -> None:
 
 async def test_no_table_has_a_row_that_names_the_person(people: People) -> None:
     token = await leave_traces(people, RARE[0])
-    assert await _found_in_tables(people, "zaffre") == {"subscriber", "signup_request"}
+    assert await _found_in_tables(people, "zaffre") == {
+        "subscriber", "signup_request", "confirmation", "data_request", "contact_message"}  # fmt: skip
+    assert await people.count("confirmation", "replaces = $1", people.id_of(RARE[0])) == 2
+    assert await people.count("signup_request", "replaces = $1", people.id_of(RARE[0])) == 1
     await people.erase_now(token)
     assert await _found_in_tables(people, "zaffre") == set()
     kept = await _found_in_tables(people, str(people.id_of(RARE[0])))
     assert kept == {"suppression", "withdrawal", "evidence"}
+    assert await people.count("outbox", "request_id is not null") == 0
 
 
 async def _found_in_tables(people: People, text: str) -> set[str]:

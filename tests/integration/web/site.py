@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestClient
 
 from newsletter.app import House
 from newsletter.core.addresses import parse_address
+from newsletter.dev.letters import Letter
 from newsletter.dev.mailbox import Mailbox
 from newsletter.subscribing.lists import MailingList
 
@@ -45,7 +46,12 @@ class Site:
         """What the worker does: decide on every request, send every mail."""
         while await self.house.joining.process_once(now=self.house.clock.now()):
             pass
-        await self.house.outbox().run_once()
+        while await self.house.asking.process_once(now=self.house.clock.now()):
+            pass
+        outbox = self.house.outbox()
+        await outbox.run_once()
+        await outbox.finish()
+        await outbox.close()
 
     async def confirm_path(self, address: str = READER) -> str:
         """Sign up, and the path of the link in the mail that comes."""
@@ -64,6 +70,18 @@ class Site:
 
     def unsubscribe_path(self, address: str = READER, mailing_list: MailingList | None = None) -> str:
         return urlsplit(self.house.links.unsubscribe(self.id_of(address), (mailing_list or self.letter).list_id)).path
+
+    async def data_path(self, address: str = READER) -> str:
+        """Ask for the link to somebody's data, and the path of the link in the mail that comes."""
+        assert (await self.post("/data", {"email": address})).status == 200
+        await self.work()
+        link = re.search(r"https://news\.example\.org/data/\S+", (await self.mail_to(address)).text or "")
+        assert link
+        return urlsplit(link[0]).path
+
+    async def mail_to(self, address: str) -> Letter:
+        """The newest."""
+        return next(mail for mail in await self.mailbox.messages() if mail.recipients == (address,))
 
     def id_of(self, address: str = READER) -> UUID:
         return self.house.keyring.subscriber_id(parse_address(address).normal)

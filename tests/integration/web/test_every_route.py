@@ -44,6 +44,14 @@ async def journey(site: Site) -> AsyncIterator[ClientResponse]:
     for lang in ("en", "de"):
         for path in ("/subscribe/", "/subscribe/letter", "/privacy", "/nowhere", "/confirm/nonsense", "/readyz", "/healthz"):
             yield await site.get(f"{path}?lang={lang}")
+        for path in ("/data", "/data/nonsense", "/privacy/contact"):
+            yield await site.get(f"{path}?lang={lang}")
+            yield await site.post(f"{path}?lang={lang}", {"email": "reader@@example.org"})
+        yield await site.post(f"/data?lang={lang}", {"email": READER})
+        yield await site.post(f"/privacy/contact?lang={lang}", {"email": READER, "message": "Hello"})
+        nobody = urlsplit(site.house.links.data(site.id_of("nobody@example.org"), now=site.house.clock.now())).path
+        yield await site.get(f"{nobody}?lang={lang}")
+        yield await site.post(f"{nobody}?lang={lang}", {"do": "open"})
         yield await site.post(f"/subscribe/letter?lang={lang}", {"email": "reader@@example.org"})
         yield await site.post(f"/subscribe/letter?lang={lang}", {"email": READER, "return": "https://evil.example"})
         address = f"{lang}@example.org"
@@ -139,7 +147,8 @@ async def test_pages_have_one_heading_a_title_a_language_and_a_label_for_each_fi
         assert len(shown.all("h1")) == len(shown.all("title")) == len(shown.all("main")) == 1, answer.url
         assert shown.all("html")[0]["lang"] in ("en", "de")
         labelled = {each["for"] for each in shown.all("label")}
-        assert {each["id"] for each in shown.all("input") if each.get("type") != "hidden"} == labelled
+        fields = [*shown.all("input"), *shown.all("select"), *shown.all("textarea")]
+        assert {each["id"] for each in fields if each.get("type") != "hidden"} == labelled
         ids = [attributes["id"] for _, attributes in shown.tags if "id" in attributes]
         assert len(ids) == len(set(ids))
         referred = {word for each in shown.all("input") for word in (each.get("aria-describedby") or "").split()}
@@ -171,9 +180,14 @@ async def test_no_log_line_holds_a_token_an_address_or_a_full_network_address(
     assert len(requests) > 50
     for event in requests:
         assert {"method", "route", "status", "ms", "network"} <= set(event)
-    assert {"/confirm/{token}", "/confirm/{token}/refuse", "/unsubscribe/{token}", "/subscribe/{list}", ""} <= {
-        event["route"] for event in requests
-    }
+    assert {
+        "/confirm/{token}",
+        "/confirm/{token}/refuse",
+        "/unsubscribe/{token}",
+        "/subscribe/{list}",
+        "/data/{token}",
+        "",
+    } <= {event["route"] for event in requests}
     assert "203.0.113.0/24" in {event["network"] for event in requests}
     lines = [repr(event) for event in events] + [record.getMessage() for record in caplog.records if "sql" not in record.name]
     for line in lines:
@@ -293,6 +307,9 @@ async def test_without_a_database_every_page_says_when_to_come_back(stranded: Cl
         ("GET", unsubscribe, None),
         ("POST", unsubscribe, {"List-Unsubscribe": "One-Click"}),
         ("GET", "/privacy", None),
+        ("POST", "/data", {"email": READER}),
+        ("POST", urlsplit(house.links.data(who, now=house.clock.now())).path, {"do": "open"}),
+        ("POST", "/privacy/contact", {"email": READER, "message": "Hello"}),
     ]
     for method, path, data in asked:
         answer = await stranded.request(method, path, data=data)
@@ -331,6 +348,7 @@ async def test_robots_are_kept_from_links_with_tokens(site: Site) -> None:
     text = await (await site.get("/robots.txt")).text()
     assert "Disallow: /confirm/\n" in text
     assert "Disallow: /unsubscribe/\n" in text
+    assert "Disallow: /data/\n" in text
     shown = Page(await (await site.get(await site.confirm_path())).text())
     assert {"name": "robots", "content": "noindex"} in shown.all("meta")
 

@@ -62,7 +62,7 @@ async def test_the_hosted_page_asks_for_the_address_alone_and_ticks_nothing(site
     assert "If you do not confirm within 24 hours, we delete your address." in shown.words
     assert "When you unsubscribe from everything, we delete your address within 14 days." in shown.words
     links = [address for tag, address in shown.addresses if tag == "a"]
-    assert links == ["/privacy?lang=en", "/privacy?lang=en", "https://northwind.example/imprint", "?lang=de"]
+    assert links == ["/privacy?lang=en", "/privacy?lang=en", "/data?lang=en", "https://northwind.example/imprint", "?lang=de"]
 
 
 async def test_the_hosted_page_speaks_the_language_that_is_asked_for_or_preferred(site: Site) -> None:

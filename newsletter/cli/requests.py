@@ -1,0 +1,77 @@
+"""`newsletter request`: requests about people's data that somebody has to answer within a month."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from newsletter.cli.house import as_json, command, open_house, print_json, print_table, settings
+from newsletter.operators.service import COMMAND_LINE
+from newsletter.privacy.requests import CHANNELS, KINDS
+
+
+@click.group()
+def request() -> None:
+    """Requests about people's data that somebody has to answer.
+
+    What people do on their own page is done at once and not listed here.
+    """
+
+
+@request.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.option("--channel", type=click.Choice(CHANNELS), default="mail", show_default=True, help="How it came.")
+@click.option("--received", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="The day it came; default: today.")
+@click.option("--note", default="", help="A reference of your own; no name and no address.")
+@command
+async def add(kind: str, channel: str, received: datetime | None, note: str) -> None:
+    """Enter one; it is due within a month (GDPR Art. 12(3))."""
+    async with open_house(settings(), name="request") as house:
+        came = received.replace(tzinfo=UTC) if received else None
+        added = await house.register.add(kind, channel, note=note, by=COMMAND_LINE, now=house.clock.now(), received_at=came)
+    click.echo(f"Request {added.number} is to be answered by {added.due_at:%Y-%m-%d}.")
+
+
+@request.command("list")
+@as_json
+@command
+async def list_(*, as_json: bool) -> None:
+    """All that wait for an answer, the first to be answered first."""
+    async with open_house(settings(), name="request") as house:
+        found, now = await house.register.open(), house.clock.now()
+    if as_json:
+        print_json([vars(each) | {"overdue": each.due_at <= now} for each in found])
+        return
+    if not found:
+        click.echo("Nobody waits for an answer.")
+        return
+    rows = [
+        (
+            str(each.number),
+            each.kind,
+            each.channel,
+            f"{each.received_at:%Y-%m-%d}",
+            f"{each.due_at:%Y-%m-%d}{' OVERDUE' if each.due_at <= now else ''}",
+            each.note if len(each.note) <= _NOTE else f"{each.note[: _NOTE - 1]}…",
+        )
+        for each in found
+    ]
+    print_table(rows, "NUMBER", "ABOUT", "CAME BY", "CAME", "DUE", "NOTE")
+
+
+_NOTE = 12
+"""Characters of a note that a line of 80 has room for; --json has all of it."""
+
+
+@request.command()
+@click.argument("number", type=click.IntRange(min=1))
+@command
+async def done(number: int) -> None:
+    """Answered: nothing of it is kept."""
+    async with open_house(settings(), name="request") as house:
+        await house.register.done(number, by=COMMAND_LINE, now=house.clock.now())
+    click.echo(f"Request {number} is answered, and deleted from the register.")
+
+
+COMMANDS = [request]
