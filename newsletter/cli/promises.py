@@ -8,13 +8,16 @@ from datetime import datetime, timedelta
 import click
 
 from newsletter.cli.house import as_json, command, open_house, print_json, print_table, settings
+from newsletter.consent.service import standing_still
 from newsletter.privacy.outlook import Forecast, Standing
 
 UNITS = ((timedelta(days=365), "year"), (timedelta(days=1), "day"), (timedelta(hours=1), "hour"), (timedelta(minutes=1), "min"))
 
 
 @click.command("promises")
-@click.option("--check", is_flag=True, help="Print what is overdue; exit with 1 if anything is.")
+@click.option(
+    "--check", is_flag=True, help="Print what is overdue; exit with 1 if anything is, or if all campaigns stand still."
+)
 @click.option("--forecast", "days", type=click.IntRange(1, 366), metavar="DAYS", help="What will be removed on which day.")
 @as_json
 @command
@@ -30,14 +33,17 @@ async def promises(*, check: bool, days: int | None, as_json: bool) -> None:
         if days is not None:
             return _show_forecast(await house.outlook.forecast(days=days, now=now), as_json=as_json)
         standings = await house.outlook.standings(now=now)
+        stands_still = bool(await standing_still(house.db))
+    if stands_still:
+        click.echo("No campaign is sent: withdrawals are missing in this database. Run `newsletter privacy replay`.", err=True)
     overdue = [each for each in standings if each.overdue]
     if as_json:
         print_json(overdue if check else standings)
     elif check:
-        _show_overdue(overdue)
+        _show_overdue(overdue, stands_still=stands_still)
     else:
         _show(standings, now)
-    if check and overdue:
+    if check and (overdue or stands_still):
         raise SystemExit(1)
     return None
 
@@ -58,8 +64,8 @@ def _show(standings: Sequence[Standing], now: datetime) -> None:
     print_table(rows, "PROMISE", "DEADLINE", "DUE", "OVERDUE", "LAST RUN", "REMOVED", "NEXT RUN")
 
 
-def _show_overdue(overdue: Sequence[Standing]) -> None:
-    if not overdue:
+def _show_overdue(overdue: Sequence[Standing], *, stands_still: bool) -> None:
+    if not overdue and not stands_still:
         click.echo("All promises are kept.")
     for each in overdue:
         since = _span(timedelta(seconds=each.oldest_overdue_s))

@@ -30,6 +30,8 @@ from newsletter.core.errors import DatabaseError
 from newsletter.core.keys import open_keyring
 from newsletter.core.logs import set_up_logs
 from newsletter.dev.mailbox import Mailbox
+from newsletter.privacy.rights import Actor
+from newsletter.privacy.rules import months_later
 from newsletter.settings import Settings
 from newsletter.subscribing.rules import Via
 from tests.conftest import SECRET, START, ManualClock, Server
@@ -58,6 +60,7 @@ class Person:
     forget_at: datetime | None = None
     """When nothing may name them any more; None while they are readers."""
     is_reader: bool = False
+    paused_until: datetime | None = None
 
     @property
     def origin(self) -> Origin:
@@ -161,6 +164,10 @@ class Year:
                 self.at(self.soon(HOUR, 200 * DAY), lambda: self.leave(person))
             case chance if chance < 0.65:
                 self.at(self.soon(HOUR, 200 * DAY), lambda: self.come_back_as_undeliverable(person))
+            case chance if chance < 0.75:
+                self.at(self.soon(HOUR, 100 * DAY), lambda: self.pause(person))
+            case chance if chance < 0.82:
+                self.at(self.soon(HOUR, 200 * DAY), lambda: self.erase_on_page(person))
 
     async def leave(self, person: Person) -> None:
         via = self.dice.choice([Via.LINK, Via.ONE_CLICK])
@@ -191,6 +198,26 @@ class Year:
         person.forget_at, person.is_reader = now + 14 * DAY + HOUR, False
         self.tick_at(now + 14 * DAY)
 
+    async def pause(self, person: Person) -> None:
+        """By the link to their data, which they ask for; some ask and do nothing."""
+        house, now = self.people.house, self.people.clock.at
+        await house.asking.request(person.address, "en", person.network, now=now)
+        while await house.asking.process_once(now=now):
+            pass
+        await self.people.letters()
+        self.tick_at(now + DAY)
+        who = self.people.id_of(person.address)
+        await house.rights.restrict(who, self.people.letter.list_id, months=3, by=Actor(Via.PAGE, person.origin), now=now)
+        person.paused_until = months_later(now, 3)
+        self.at(self.soon(DAY, 150 * DAY), lambda: self.erase_on_page(person))
+
+    async def erase_on_page(self, person: Person) -> None:
+        await self.people.house.rights.erase(
+            self.people.id_of(person.address), by=Actor(Via.PAGE, person.origin), now=self.people.clock.at
+        )
+        self.told["erased"] += 1
+        person.forget_at, person.is_reader = self.people.clock.at, False
+
     async def campaign(self) -> None:
         draft = Draft("en", "The long tide", "", Format.MARKDOWN, "Dear {{ name }}, the tide is out.")
         house, now = self.people.house, self.people.clock.at
@@ -201,7 +228,11 @@ class Year:
         while await sending.run_once():
             pass
         await sending.close()
-        readers = {person.address for person in self.persons if person.is_reader}
+        readers = {
+            person.address
+            for person in self.persons
+            if person.is_reader and not (person.paused_until and person.paused_until > now)
+        }
         assert {mail.recipient for mail in self.relay.taken[before:]} == readers
         self.campaigns[number] = len(self.relay.taken) - before
 

@@ -33,6 +33,15 @@ async def test_the_check_fails_and_names_the_promise_until_its_job_has_run(run: 
     assert (await run("promises", "--check")).exit_code == 0
 
 
+async def test_the_check_fails_while_all_campaigns_stand_still(run: Run, house: House) -> None:
+    await house.db.execute("insert into standstill (reason, since) values ('restored', now())")
+    late = await run("promises", "--check")
+    assert late.exit_code == 1
+    assert "newsletter privacy replay" in late.output
+    assert "kept" not in late.output
+    assert (await run("promises")).exit_code == 0
+
+
 async def test_the_table_fits_a_terminal_and_json_has_every_field(run: Run, house: House) -> None:
     clock = DatabaseClock()
     await clock.refresh(house.db)
