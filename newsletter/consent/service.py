@@ -129,12 +129,12 @@ async def refuse(db: Connection, subscriber_id: UUID, list_ids: Sequence[int], *
         until=until(Reason.REFUSED, now),
         now=now,
     )
-    await store.record_withdrawal(db, kind="refused", subscriber_id=subscriber_id, list_ids=list_ids, now=now)
+    await store.record_withdrawal(db, kind="refused", subscriber_id=subscriber_id, list_ids=list_ids, until=None, now=now)
 
 
 async def withdraw(db: Connection, subscriber_id: UUID, list_ids: Sequence[int], *, now: datetime) -> None:
     """Unsubscribed: number it among the withdrawals."""
-    await store.record_withdrawal(db, kind="unsubscribed", subscriber_id=subscriber_id, list_ids=list_ids, now=now)
+    await store.record_withdrawal(db, kind="unsubscribed", subscriber_id=subscriber_id, list_ids=list_ids, until=None, now=now)
 
 
 async def welcome_back(db: Connection, subscriber_id: UUID, list_ids: Sequence[int]) -> None:
@@ -142,10 +142,15 @@ async def welcome_back(db: Connection, subscriber_id: UUID, list_ids: Sequence[i
     await store.lift(db, subscriber_id=subscriber_id, list_ids=list_ids)
 
 
-async def suppress(db: Connection, subscriber_ids: Sequence[UUID], list_id: int, reason: Reason, *, now: datetime) -> int:
-    """From now on, for as long as the reason stands; `list_id` 0: on every list. Returns how many did not stand before."""
+async def suppress(
+    db: Connection, subscriber_ids: Sequence[UUID], list_id: int, reason: Reason, *, end: datetime | None = None, now: datetime
+) -> int:
+    """From now on, for as long as the reason stands, or until `end`; `list_id` 0: on every list.
+
+    Returns how many did not stand before.
+    """
     return await store.suppress_many(
-        db, subscriber_ids=subscriber_ids, list_id=list_id, reason=reason.value, until=until(reason, now), now=now
+        db, subscriber_ids=subscriber_ids, list_id=list_id, reason=reason.value, until=end or until(reason, now), now=now
     )
 
 
@@ -167,6 +172,7 @@ async def record_withdrawals(db: Connection, withdrawals: Sequence[Withdrawal]) 
         subscriber_ids=[each.subscriber_id for each in withdrawals],
         list_ids=[each.list_id for each in withdrawals],
         times=[each.occurred_at for each in withdrawals],
+        untils=[each.until for each in withdrawals],
     )
 
 
@@ -205,14 +211,14 @@ async def end_standstill(db: Connection, *, highest: int) -> None:
 async def restrict(db: Connection, subscriber_id: UUID, list_id: int, *, end: datetime | None, now: datetime) -> None:
     """A pause (GDPR Art. 18) of one list, or of all (0), until that moment, or until it is lifted."""
     await store.restrict(db, subscriber_id=subscriber_id, list_id=list_id, until=end, now=now)
-    await store.record_withdrawal(db, kind="restricted", subscriber_id=subscriber_id, list_ids=[list_id], now=now)
+    await store.record_withdrawal(db, kind="restricted", subscriber_id=subscriber_id, list_ids=[list_id], until=end, now=now)
 
 
 async def object_to_all(db: Connection, subscriber_id: UUID, *, now: datetime) -> None:
     """ "Never again" (GDPR Art. 21(2)): stands until the person lifts it, whatever else is signed up or imported."""
     reason = Reason.OBJECTED
     await store.suppress(db, subscriber_id=subscriber_id, list_ids=[0], reason=reason.value, until=until(reason, now), now=now)
-    await store.record_withdrawal(db, kind="objected", subscriber_id=subscriber_id, list_ids=[0], now=now)
+    await store.record_withdrawal(db, kind="objected", subscriber_id=subscriber_id, list_ids=[0], until=None, now=now)
 
 
 async def lift_own(db: Connection, subscriber_id: UUID, list_id: int, reason: Reason) -> bool:

@@ -99,7 +99,7 @@ async def lift(db: Connection, *, subscriber_id: UUID, list_ids: Sequence[int]) 
 
 @_sql.statement
 async def record_withdrawal(
-    db: Connection, *, kind: str, subscriber_id: UUID, list_ids: Sequence[int], now: datetime
+    db: Connection, *, kind: str, subscriber_id: UUID, list_ids: Sequence[int], until: datetime | None, now: datetime
 ) -> None: ...
 
 
@@ -189,6 +189,7 @@ async def record_withdrawals(
     subscriber_ids: Sequence[UUID],
     list_ids: Sequence[int],
     times: Sequence[datetime],
+    untils: Sequence[datetime | None],
 ) -> None: ...
 
 

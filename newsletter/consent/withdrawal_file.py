@@ -49,6 +49,8 @@ class Withdrawal:
     subscriber_id: UUID
     list_id: int
     occurred_at: datetime
+    until: datetime | None = None
+    """When a pause ends by itself."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ def _withdrawal(line: bytes) -> Withdrawal:
     kind = told["kind"]
     if kind not in KINDS:
         raise ValueError(kind)
-    return Withdrawal(_counted(told["number"]), kind, UUID(str(told["id"])), _counted(told["list"]), _moment(told["at"]))
+    until = _moment(told["until"]) if "until" in told else None
+    return Withdrawal(_counted(told["number"]), kind, UUID(str(told["id"])), _counted(told["list"]), _moment(told["at"]), until)
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
@@ -218,6 +221,8 @@ def _line(withdrawal: Withdrawal) -> bytes:
         "list": withdrawal.list_id,
         "at": withdrawal.occurred_at.isoformat(),
     }
+    if withdrawal.until:
+        told["until"] = withdrawal.until.isoformat()
     return json.dumps(told).encode() + b"\n"
 
 

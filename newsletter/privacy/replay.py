@@ -118,11 +118,18 @@ class Replay:
         unknown = await consent.unknown_among(db, [each for each in chunk if not is_over(each, now)])
         result.unknown += len(unknown)
         here = set(await store.lock_subscribers(db, subscriber_ids=[each.subscriber_id for each in unknown]))
-        for (kind, list_id, at), alike in groupby(unknown, lambda each: (each.kind, each.list_id, each.occurred_at)):
+        for (kind, list_id, at, end), alike in groupby(
+            unknown, lambda each: (each.kind, each.list_id, each.occurred_at, each.until)
+        ):
             people = [each.subscriber_id for each in alike]
             returned = set(await store.confirmed_since(db, subscriber_ids=people, list_id=list_id, since=at))
             result.returned += len(returned)
-            await self._withdraw(db, kind, list_id, at, people, returned, here, result, now)
+            if kind == "restricted":
+                if end is None or end > now:
+                    paused = [who for who in people if who in here - returned]
+                    result.restricted += await consent.suppress(db, paused, list_id, Reason.RESTRICTED, end=end, now=at)
+            else:
+                await self._withdraw(db, kind, list_id, at, people, returned, here, result, now)
         await consent.record_withdrawals(db, unknown)
 
     async def _withdraw(
@@ -140,11 +147,6 @@ class Replay:
         known = [who for who in people if who in here]
         away = [who for who in people if who not in here and who not in returned]
         staying = [who for who in people if who not in returned]
-        if kind == "restricted":
-            result.restricted += await consent.suppress(
-                db, [who for who in known if who not in returned], list_id, Reason.RESTRICTED, now=at
-            )
-            return
         reason = SUPPRESSES.get(kind)
         # Who is not here at all came and went since the backup: the code that stays of them is all that there is to bring back.
         result.suppressed += await consent.suppress(db, staying if reason else away, list_id, reason or Reason.LEFT, now=at)

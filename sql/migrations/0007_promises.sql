@@ -153,6 +153,11 @@ comment on column campaign.is_notice is 'tells the readers of a list that the po
 
 -- ----------------------------------------------------------------------------------------------------------- withdrawals
 
+-- A pause that is done again after a restore has the end that it had.
+alter table withdrawal
+  add column until timestamptz,
+  add constraint withdrawal_ends check (until is null or kind = 'restricted');
+
 -- Replaying asks which withdrawals the database knows, person by person.
 create index withdrawal_subscriber on withdrawal (subscriber_id);
 

@@ -59,8 +59,8 @@ where subscriber_id = :subscriber_id and (list_id = 0 or list_id = any(:list_ids
 
 -- name: record_withdrawal
 -- Numbered, so that a restored backup can be told what happened after it was taken.
-insert into withdrawal (kind, subscriber_id, list_id, occurred_at)
-select :kind, :subscriber_id, list_id, :now from unnest(:list_ids::integer[]) as given(list_id);
+insert into withdrawal (kind, subscriber_id, list_id, occurred_at, until)
+select :kind, :subscriber_id, list_id, :now, :until from unnest(:list_ids::integer[]) as given(list_id);
 
 -- name: remember_erased
 -- What stays of the erased: a keyed id for each list that they had confirmed at some time, and the withdrawal. A pause ends.
@@ -210,10 +210,10 @@ from unnest(:subscriber_ids::uuid[], :list_ids::integer[], :languages::text[]) a
 
 -- name: record_withdrawals
 -- Of many people at once, side by side.
-insert into withdrawal (kind, subscriber_id, list_id, occurred_at)
-select kind, subscriber_id, list_id, occurred_at
-from unnest(:kinds::text[], :subscriber_ids::uuid[], :list_ids::integer[], :times::timestamptz[])
-     as given(kind, subscriber_id, list_id, occurred_at);
+insert into withdrawal (kind, subscriber_id, list_id, occurred_at, until)
+select kind, subscriber_id, list_id, occurred_at, until
+from unnest(:kinds::text[], :subscriber_ids::uuid[], :list_ids::integer[], :times::timestamptz[], :untils::timestamptz[])
+     as given(kind, subscriber_id, list_id, occurred_at, until);
 
 -- name: unknown_withdrawals
 -- Which of these the database does not know, by their places from 1 on. The number is left aside: after a restore it is given
@@ -237,7 +237,7 @@ update withdrawal_export set exported_to = :exported_to;
 
 -- name: unwritten
 -- Withdrawals that are not in the file yet. What is not committed yet is not seen, and is seen next time.
-select w.withdrawal_id as number, w.kind, w.subscriber_id, w.list_id, w.occurred_at
+select w.withdrawal_id as number, w.kind, w.subscriber_id, w.list_id, w.occurred_at, w.until
 from withdrawal_unwritten u join withdrawal w using (withdrawal_id)
 order by w.withdrawal_id limit :size;
 

@@ -15,13 +15,16 @@ from newsletter.app import House
 from newsletter.consent import service as consent
 from newsletter.consent import withdrawal_file
 from newsletter.consent.withdrawal_file import NotOurs, Withdrawal
-from newsletter.consent.withdrawal_log import WithdrawalLog
+from newsletter.consent.withdrawal_log import WithdrawalLog, lines_of
 from newsletter.core.errors import Conflict, InvalidInput, NotFound
 from newsletter.dev.mailbox import Mailbox
 from newsletter.operators.service import audit
 from newsletter.privacy.replay import Replay, Replayed
+from newsletter.privacy.rights import Actor
+from newsletter.privacy.rules import months_later
+from newsletter.subscribing.rules import Via
 from tests.conftest import ManualClock
-from tests.people import People
+from tests.people import WEB, People
 
 ADA, BEN, CLEO, DORA = "ada@example.org", "ben@example.org", "cleo@example.org", "dora@example.org"
 
@@ -59,10 +62,18 @@ class Lost:
         await self._people.unsubscribe("before@example.org")
         await self._log.write(now=self._people.clock.at)
 
-    def add(self, kind: str, address: str, *, list_id: int | None = None, at: datetime | None = None) -> None:
+    def add(
+        self,
+        kind: str,
+        address: str,
+        *,
+        list_id: int | None = None,
+        at: datetime | None = None,
+        until: datetime | None = None,
+    ) -> None:
         self._number += 1
         which = self._people.letter.list_id if list_id is None else list_id
-        made = Withdrawal(self._number, kind, self._people.id_of(address), which, at or self._people.clock.at)
+        made = Withdrawal(self._number, kind, self._people.id_of(address), which, at or self._people.clock.at, until)
         withdrawal_file.append(withdrawal_file.open_file(self._log.path, self._log.installation), [made])
 
 
@@ -112,6 +123,27 @@ async def test_each_is_done_again_as_of_its_own_time(people: People, log: Withdr
     assert await consent.standing_still(people.house.db) == []
     rows = await people.house.db.fetch("select operator, action, target from audit_log")
     assert [tuple(row) for row in rows] == [("ops", "privacy.replay", "6 of 7 withdrawals")]
+
+
+async def test_a_pause_comes_back_with_its_end_unless_that_is_over(people: People, log: WithdrawalLog, lost: Lost) -> None:
+    for address in (ADA, BEN):
+        await people.reader(address)
+    end = people.clock.at + timedelta(days=90)
+    lost.add("restricted", ADA, until=end)
+    lost.add("restricted", BEN, until=people.clock.at + timedelta(hours=1))
+    people.clock.move(hours=2)
+    done = await run(people, log)
+    assert (done.unknown, done.restricted) == (2, 1)
+    assert await people.suppressions(BEN) == set()
+    assert await people.house.db.fetchval("select until from suppression where reason = 'restricted'") == end
+
+
+async def test_the_end_of_a_pause_is_in_the_file(people: People, log: WithdrawalLog) -> None:
+    who = await people.reader(ADA)
+    await people.house.rights.restrict(who, people.letter.list_id, months=3, by=Actor(Via.PAGE, WEB), now=people.clock.at)
+    await log.write(now=people.clock.at)
+    (line,) = [each for each in lines_of(log.files()) if isinstance(each, Withdrawal)]
+    assert (line.kind, line.until) == ("restricted", months_later(people.clock.at, 3))
 
 
 async def test_a_second_run_changes_nothing(people: People, log: WithdrawalLog, lost: Lost) -> None:
