@@ -36,7 +36,8 @@ async def open_evidence(address: str, reason: str, *, as_json: bool) -> None:
     elif found:
         _show(found)
     else:
-        click.echo("Nothing is kept about this address: never subscribed, or its time is over.")
+        click.echo("Nothing is kept: never subscribed and deleted here, or its time is over.")
+        click.echo("Of somebody who is still here: newsletter subscriber receipt ADDRESS")
 
 
 @evidence.command("hold")

@@ -29,7 +29,8 @@ def promises(*, origin_days: int, evidence_days: int, keeps: Keeps = Keeps.SEALE
     def suppressions(words: NullTranslations) -> str:
         return words.gettext(
             "After deletion we keep a code computed from your address, so that nobody can enter it again by mistake: "
-            "for %(years)d years, and for %(days)d days when you told us that you had not asked for our mail."
+            "for %(years)d years; for a year when your mailbox did not take our mail; for %(days)d days when you told us that "
+            "you had not asked for it; and when you objected to all mail, until you lift that."
         ) % {"years": LEFT_FOR.days // 365, "days": REFUSED_FOR.days}
 
     def withdrawals(words: NullTranslations) -> str:

@@ -142,15 +142,10 @@ async def welcome_back(db: Connection, subscriber_id: UUID, list_ids: Sequence[i
     await store.lift(db, subscriber_id=subscriber_id, list_ids=list_ids)
 
 
-async def suppress(
-    db: Connection, subscriber_ids: Sequence[UUID], list_id: int, reason: Reason, *, end: datetime | None = None, now: datetime
-) -> int:
-    """From now on, for as long as the reason stands, or until `end`; `list_id` 0: on every list.
-
-    Returns how many did not stand before.
-    """
+async def suppress(db: Connection, subscriber_ids: Sequence[UUID], list_id: int, reason: Reason, *, now: datetime) -> int:
+    """From now on, for as long as the reason stands; `list_id` 0: on every list. Returns how many did not stand before."""
     return await store.suppress_many(
-        db, subscriber_ids=subscriber_ids, list_id=list_id, reason=reason.value, until=end or until(reason, now), now=now
+        db, subscriber_ids=subscriber_ids, list_id=list_id, reason=reason.value, until=until(reason, now), now=now
     )
 
 
@@ -224,6 +219,29 @@ async def object_to_all(db: Connection, subscriber_id: UUID, *, now: datetime) -
 async def lift_own(db: Connection, subscriber_id: UUID, list_id: int, reason: Reason) -> bool:
     """What the person alone may lift: a pause, an objection. False when there was none."""
     return await store.lift_own(db, subscriber_id=subscriber_id, list_id=list_id, reason=reason.value)
+
+
+async def end_pauses(db: Connection, subscriber_ids: Sequence[UUID]) -> None:
+    """They end with the person, whether anything was ever confirmed or not."""
+    await store.end_pauses(db, subscriber_ids=subscriber_ids)
+
+
+async def suppress_erased(db: Connection, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
+    """A code on every list for those of these people, erased as of `now`, of whom none stays."""
+    await store.suppress_erased(db, subscriber_ids=subscriber_ids, until=until(Reason.LEFT, now), now=now)
+
+
+async def pause_again(
+    db: Connection, subscriber_ids: Sequence[UUID], list_id: int, *, end: datetime | None, now: datetime
+) -> None:
+    """As of `now`, which may be past: what somebody said later about a pause stands. Not numbered."""
+    for who in subscriber_ids:
+        await store.restrict(db, subscriber_id=who, list_id=list_id, until=end, now=now)
+
+
+async def lock_withdrawals(db: Connection) -> None:
+    """Until the transaction ends nobody else writes or replays them."""
+    await store.lock_export(db)
 
 
 async def carry_pauses(db: Connection, subscriber_id: UUID, *, replaces: UUID, now: datetime) -> None:

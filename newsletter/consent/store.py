@@ -86,6 +86,14 @@ async def restrict(db: Connection, *, subscriber_id: UUID, list_id: int, until: 
 
 
 @_sql.statement
+async def end_pauses(db: Connection, *, subscriber_ids: Sequence[UUID]) -> None: ...
+
+
+@_sql.statement
+async def suppress_erased(db: Connection, *, subscriber_ids: Sequence[UUID], until: datetime | None, now: datetime) -> None: ...
+
+
+@_sql.statement
 async def carry_pauses(db: Connection, *, subscriber_id: UUID, replaces: UUID, now: datetime) -> None: ...
 
 

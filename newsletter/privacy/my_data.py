@@ -9,10 +9,10 @@ from uuid import UUID
 
 from newsletter.consent.rules import Keeps, Reason, Suppression
 from newsletter.core.addresses import parse_address
+from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
 from newsletter.core.keys import Keyring
 from newsletter.privacy import store
-from newsletter.privacy.audit import Audit
 from newsletter.privacy.holdings import (
     Confirmation,
     Delivery,

@@ -9,7 +9,7 @@ has come back after the restore, and stays too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -22,6 +22,7 @@ from newsletter.consent.rules import Reason
 from newsletter.consent.service import Ledger
 from newsletter.consent.withdrawal_file import Torn, Withdrawal, WithdrawalFile
 from newsletter.consent.withdrawal_log import WithdrawalLog, is_over, lines_of, next_of
+from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import NotFound
 from newsletter.subscribing import ending, erasure, store
@@ -30,8 +31,6 @@ from newsletter.subscribing.rules import Via
 CHUNK = 200
 """Withdrawals that one transaction does again, so that nobody waits long for a lock."""
 
-Audit = Callable[[Connection, str, str, str, datetime], Awaitable[None]]
-"""Writes who did what to what, in the transaction of the act: (db, by, action, target, now)."""
 
 SUPPRESSES = {"refused": Reason.REFUSED, "objected": Reason.OBJECTED, "complained": Reason.COMPLAINED}
 
@@ -115,22 +114,27 @@ class Replay:
 
     async def _again(self, db: Connection, chunk: Sequence[Withdrawal], result: Replayed, now: datetime) -> None:
         """Neighbours of one kind, list and time together: a closed list or a sweep has hundreds of these."""
-        unknown = await consent.unknown_among(db, [each for each in chunk if not is_over(each, now)])
+        await consent.lock_withdrawals(db)  # Of two who replay at once, the second finds everything known.
+        standing = [each for each in chunk if not is_over(each, now)]
+        # A crash, a copy and an earlier restore each leave lines that stand there twice.
+        once = {(each.kind, each.subscriber_id, each.list_id, each.occurred_at): each for each in standing}
+        unknown = await consent.unknown_among(db, list(once.values()))
         result.unknown += len(unknown)
         here = set(await store.lock_subscribers(db, subscriber_ids=[each.subscriber_id for each in unknown]))
         for (kind, list_id, at, end), alike in groupby(
             unknown, lambda each: (each.kind, each.list_id, each.occurred_at, each.until)
         ):
             people = [each.subscriber_id for each in alike]
+            if kind == "restricted":
+                paused = [who for who in people if who in here and (end is None or end > now)]
+                await consent.pause_again(db, paused, list_id, end=end, now=at)
+                result.restricted += len(paused)
+                continue
             returned = set(await store.confirmed_since(db, subscriber_ids=people, list_id=list_id, since=at))
             result.returned += len(returned)
-            if kind == "restricted":
-                if end is None or end > now:
-                    paused = [who for who in people if who in here - returned]
-                    result.restricted += await consent.suppress(db, paused, list_id, Reason.RESTRICTED, end=end, now=at)
-            else:
-                await self._withdraw(db, kind, list_id, at, people, returned, here, result, now)
-        await consent.record_withdrawals(db, unknown)
+            await self._withdraw(db, kind, list_id, at, people, returned, here, result, now)
+        # Those that erasing has recorded by now, as of the same time, are known.
+        await consent.record_withdrawals(db, await consent.unknown_among(db, unknown))
 
     async def _withdraw(
         self,
@@ -155,7 +159,8 @@ class Replay:
         if kind == "erased":
             gone = {who for who in known if who not in returned}
             if gone:
-                await erasure.end_life(db, self._ledger, sorted(gone), now=now)
+                await erasure.end_life(db, self._ledger, sorted(gone), ended_at=at, now=now)
+                await consent.suppress_erased(db, sorted(gone), now=at)
             result.erased += len(gone)
             here -= gone
 

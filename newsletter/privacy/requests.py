@@ -9,10 +9,10 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from newsletter.core.audit import Audit
 from newsletter.core.database import Database
 from newsletter.core.errors import InvalidInput, NotFound
 from newsletter.privacy import store
-from newsletter.privacy.audit import Audit
 from newsletter.privacy.rules import months_later
 from newsletter.privacy.store import RightsRequest
 

@@ -17,12 +17,12 @@ from newsletter.consent import service as consent
 from newsletter.consent.rules import Event, Reason
 from newsletter.consent.service import Ledger, Origin
 from newsletter.core.addresses import parse_address
+from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, InvalidInput, NotFound
 from newsletter.core.i18n import N_, languages, translations
 from newsletter.core.keys import Keyring
 from newsletter.privacy import store
-from newsletter.privacy.audit import Audit
 from newsletter.privacy.rules import OBJECTIONS, PAUSES, Why, months_later
 from newsletter.subscribing import erasure
 from newsletter.subscribing import store as subscribing

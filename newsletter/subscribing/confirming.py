@@ -110,7 +110,8 @@ class Confirming:
     async def refuse(self, token: str, origin: Origin, *, now: datetime) -> Confirmable:
         """ "I did not ask for this": the request goes at once, and new ones are refused for 30 days. Raises like `look`.
 
-        Where what it asks about is confirmed already, by this link or another, that subscription ends too.
+        Where what it asks about is confirmed already, by this link or another, that subscription ends too; but not where one
+        wanted to move to this address, whose own subscriptions have nothing to do with that.
         """
         link = self._links.read_confirm(token)
         async with self._db.transaction() as db:
@@ -119,7 +120,8 @@ class Confirming:
             rows = await self._rows(db, link, now)
             view = await self._view(db, rows)
             list_ids = [row.list_id for row in rows]
-            await consent.refuse(db, who, list_ids, now=now)
+            refused = [row.list_id for row in rows if not row.replaces or row.used_at or row.state != State.CONFIRMED]
+            await consent.refuse(db, who, refused, now=now)
             await self._ledger.record(
                 db,
                 Event.REFUSED,
@@ -131,11 +133,11 @@ class Confirming:
                 via="link",
                 confirmation_id=link.confirmation_id,
             )
-            await store.drop_refused(db, subscriber_id=who, list_ids=list_ids)
+            await store.drop_refused(db, subscriber_id=who, list_ids=refused)
             await store.drop_confirmations(db, subscriber_id=who, list_ids=list_ids)
             await store.leave(db, subscriber_id=who, now=now)
             await erasure.forget_unconfirmed(db, [who])
-            await erasure.count(db, list_ids, now=now, refused=1)
+            await erasure.count(db, refused, now=now, refused=1)
         return view
 
     async def _rows(self, db: Connection, link: ConfirmToken, now: datetime) -> list[Asked]:

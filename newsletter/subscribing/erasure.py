@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from newsletter.consent import service as consent
 from newsletter.consent.service import Ledger
 from newsletter.core.database import Connection
 from newsletter.delivery import store as delivery
@@ -37,12 +38,15 @@ async def _drop_requests(db: Connection, subscriber_ids: Sequence[UUID]) -> None
     await store.drop_requests(db, subscriber_ids=subscriber_ids)
 
 
-async def end_life(db: Connection, ledger: Ledger, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
+async def end_life(
+    db: Connection, ledger: Ledger, subscriber_ids: Sequence[UUID], *, ended_at: datetime | None = None, now: datetime
+) -> None:
     """The same for people whose time is over, some of whom were signed up anew meanwhile: by themselves, or by a stranger.
 
-    Such a request neither keeps here what belongs to the old life nor ends with it: it goes on as that of somebody new.
+    Such a request neither keeps here what belongs to the old life nor ends with it: it goes on as that of somebody new. What
+    stays of the old one counts from `ended_at`, if that was earlier than now.
     """
-    await ledger.remember_erased(db, subscriber_ids, now=now)
+    await ledger.remember_erased(db, subscriber_ids, now=ended_at or now)
     list_ids = await store.lists_of(db, subscriber_ids=subscriber_ids)
     anew = await store.begin_anew(db, subscriber_ids=subscriber_ids, now=now)
     mails = await store.queued_mails(db, subscriber_ids=anew, now=now)
@@ -72,6 +76,7 @@ async def forget_unconfirmed(db: Connection, subscriber_ids: Sequence[UUID]) -> 
 async def _sweep(db: Connection, subscriber_ids: Sequence[UUID]) -> None:
     if subscriber_ids:
         await delivery.forget_subscribers(db, subscriber_ids=subscriber_ids)
+        await consent.end_pauses(db, subscriber_ids)
         await store.delete_subscribers(db, subscriber_ids=subscriber_ids)
 
 

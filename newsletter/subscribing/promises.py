@@ -59,7 +59,7 @@ def promises(*, confirm_hours: int, erase_left_days: int, ledger: Ledger) -> lis
         ) % {"hours": confirm_hours}
 
     def outbox(words: NullTranslations) -> str:
-        return words.gettext("A mail about your sign-up that could not be delivered in its time is forgotten.")
+        return words.gettext("A mail about your sign-up or your data that could not be delivered in its time is forgotten.")
 
     def limits(words: NullTranslations) -> str:
         return words.gettext(

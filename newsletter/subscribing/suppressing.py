@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -13,6 +13,7 @@ from newsletter.consent.rules import Reason, Suppression
 from newsletter.consent.service import Ledger
 from newsletter.consent.store import SuppressionCount
 from newsletter.core.addresses import parse_address
+from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import InvalidAddress, InvalidInput
 from newsletter.core.keys import Keyring
@@ -25,8 +26,6 @@ BATCH = 500
 SHOWN = 100
 """Lines that could not be read, of which the number and the reason are remembered; more are counted."""
 
-Audit = Callable[[Connection, str, str, str, datetime], Awaitable[None]]
-"""Writes who did what to what, in the transaction of the act: (db, by, action, target, now)."""
 
 _BY_HAND = tuple(reason for reason in Reason if reason is not Reason.RESTRICTED)
 """A pause is the reader's own."""

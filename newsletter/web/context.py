@@ -68,6 +68,8 @@ def client_address(request: web.Request) -> Address | None:
 def is_ours(request: web.Request) -> bool:
     """Whether somebody on this machine or in a trusted network asks for themselves."""
     address = client_address(request)
+    if "X-Forwarded-For" in request.headers and address == _parsed(request.remote or ""):
+        return False  # It was passed on, and does not say for whom.
     return address is not None and _is_among(address, services(request).trusted_proxies)
 
 

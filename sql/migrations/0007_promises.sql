@@ -36,15 +36,19 @@ create table evidence (
   address       text check (length(address) <= 254),
   network       inet,
   agent         text check (length(agent) <= 300),
+  origin_until  timestamptz,
   erased_at     timestamptz not null,
   expires_at    timestamptz not null check (expires_at > erased_at and expires_at <= erased_at + interval '1096 days'),
   held_at       timestamptz,
   hold_reason   text check (length(hold_reason) between 1 and 300),
   primary key (subscriber_id, evidence_id),
-  check (num_nulls(held_at, hold_reason) in (0, 2))
+  check (num_nulls(held_at, hold_reason) in (0, 2)),
+  check (origin_until is not null or num_nulls(network, agent) = 2)
 );
 comment on column evidence.held_at is 'since when a dispute keeps it from expiring; three years after the erasure it goes all the same';
+comment on column evidence.origin_until is 'when network and browser go, as they would have with the person';
 create index evidence_expiry on evidence (expires_at);
+create index evidence_origin on evidence (origin_until) where origin_until is not null;
 
 -- ----------------------------------------------------------------------------------------------------------- suppression
 

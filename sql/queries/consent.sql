@@ -39,7 +39,19 @@ on conflict (subscriber_id, list_id, reason) do update set since = excluded.sinc
 -- A pause; unlike with the others, what the person said last counts. No end: until they resume.
 insert into suppression as s (subscriber_id, list_id, reason, since, until)
 values (:subscriber_id, :list_id, 'restricted', :now, :until)
-on conflict (subscriber_id, list_id, reason) do update set since = excluded.since, until = excluded.until;
+on conflict (subscriber_id, list_id, reason) do update set since = excluded.since, until = excluded.until
+where s.since <= excluded.since;
+
+-- name: end_pauses
+-- They end with the person.
+delete from suppression where subscriber_id = any(:subscriber_ids::uuid[]) and reason = 'restricted';
+
+-- name: suppress_erased
+-- Those of these people of whom no code stays: which lists they had confirmed nobody knows any more.
+insert into suppression (subscriber_id, list_id, reason, since, until)
+select distinct id, 0, 'left', :now::timestamptz, :until::timestamptz from unnest(:subscriber_ids::uuid[]) as people(id)
+where not exists (select from suppression x where x.subscriber_id = id)
+on conflict do nothing;
 
 -- name: carry_pauses
 -- Whoever changes their address has not asked for an end of their pauses.
@@ -81,10 +93,10 @@ on conflict (subscriber_id, list_id, reason) do update set since = excluded.sinc
 -- What remains of the evidence about people who are being erased: of the lists that they had confirmed, in the order it occurred.
 -- A request that is still pending belongs to a life that begins, not to the one that ends.
 insert into evidence (subscriber_id, list_id, kind, occurred_at, language, form, via, wording_hash, mail_hash, process_hash,
-                      address, network, agent, erased_at, expires_at)
+                      address, network, agent, origin_until, erased_at, expires_at)
 select e.subscriber_id, e.list_id, e.kind, e.occurred_at, e.language, e.form, e.via, e.wording_hash, e.mail_hash, e.process_hash,
        case when :in_full then p.address end, case when :in_full then o.network end, case when :in_full then o.agent end,
-       :now, :expires_at
+       case when :in_full then o.expires_at end, :now, :expires_at
 from consent_event e
 join subscriber p using (subscriber_id)
 left join consent_origin o using (subscriber_id, event_id)
@@ -152,14 +164,26 @@ select count(*)::integer as removed, min(until) as oldest from gone;
 select count(*)::integer as due, min(until) as oldest from suppression where until <= :now;
 
 -- name: expire_origins
--- Network address and browser of a consent.
+-- Network address and browser of a consent; also where they stand in evidence that is kept in full.
 with due as (select subscriber_id, event_id from consent_origin where expires_at <= :now order by expires_at limit :size),
-     gone as (delete from consent_origin o using due
-              where (o.subscriber_id, o.event_id) = (due.subscriber_id, due.event_id) returning o.expires_at)
-select count(*)::integer as removed, min(expires_at) as oldest from gone;
+gone as (
+  delete from consent_origin o using due
+  where (o.subscriber_id, o.event_id) = (due.subscriber_id, due.event_id) returning o.expires_at
+), kept as (
+  select subscriber_id, evidence_id, origin_until from evidence where origin_until <= :now order by origin_until limit :size
+), cleared as (
+  update evidence e set network = null, agent = null, origin_until = null from kept
+  where (e.subscriber_id, e.evidence_id) = (kept.subscriber_id, kept.evidence_id) returning kept.origin_until
+)
+select count(*)::integer as removed, min(expires_at) as oldest
+from (select expires_at from gone union all select origin_until from cleared) removed;
 
 -- name: due_origins
-select count(*)::integer as due, min(expires_at) as oldest from consent_origin where expires_at <= :now;
+select count(*)::integer as due, min(expires_at) as oldest from (
+  select expires_at from consent_origin where expires_at <= :now
+  union all
+  select origin_until from evidence where origin_until <= :now
+) over_time;
 
 -- name: expire_withdrawals
 -- They hold the same code as a suppression, and go no later: refusals with theirs, the others with the longest.
@@ -189,7 +213,9 @@ select count(*)::integer as due, min(due_at) as oldest from (
 -- stand now that did not before.
 with given as (
   insert into suppression as s (subscriber_id, list_id, reason, since, until)
-  select id, :list_id, :reason, :now, :until from unnest(:subscriber_ids::uuid[]) as people(id) order by id
+  select distinct id, :list_id::integer, :reason::text, :now::timestamptz, :until::timestamptz
+  from unnest(:subscriber_ids::uuid[]) as people(id)
+  order by id
   on conflict (subscriber_id, list_id, reason) do update
   set since = greatest(s.since, excluded.since), until = greatest(s.until, excluded.until)
   returning xmax = 0 as is_new

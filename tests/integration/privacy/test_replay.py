@@ -14,6 +14,7 @@ import pytest
 from newsletter.app import House
 from newsletter.consent import service as consent
 from newsletter.consent import withdrawal_file
+from newsletter.consent.rules import LEFT_FOR
 from newsletter.consent.withdrawal_file import NotOurs, Withdrawal
 from newsletter.consent.withdrawal_log import WithdrawalLog, lines_of
 from newsletter.core.errors import Conflict, InvalidInput, NotFound
@@ -144,6 +145,56 @@ async def test_the_end_of_a_pause_is_in_the_file(people: People, log: Withdrawal
     await log.write(now=people.clock.at)
     (line,) = [each for each in lines_of(log.files()) if isinstance(each, Withdrawal)]
     assert (line.kind, line.until) == ("restricted", months_later(people.clock.at, 3))
+
+
+async def test_what_was_said_of_a_pause_last_stands(people: People, log: WithdrawalLog, lost: Lost) -> None:
+    """In the backup it ends in a month; afterwards the person said: until I end it."""
+    who = await people.reader(ADA)
+    page = Actor(Via.PAGE, WEB)
+    await people.house.rights.restrict(who, people.letter.list_id, months=1, by=page, now=people.clock.at)
+    await log.write(now=people.clock.at)
+    people.clock.move(hours=1)
+    lost.add("restricted", ADA)
+    await run(people, log)
+    assert await people.house.db.fetch("select until from suppression where reason = 'restricted' and until is not null") == []
+
+
+@pytest.mark.parametrize("kind", ["complained", "erased", "objected", "unsubscribed"])
+@pytest.mark.parametrize("here", [True, False])
+async def test_lines_that_stand_there_twice_count_once(
+    people: People, log: WithdrawalLog, lost: Lost, tmp_path: Path, kind: str, *, here: bool
+) -> None:
+    """A crash between the disk and the database leaves them, and so does a copy that is named besides."""
+    if here:
+        await people.reader(ADA)
+    for _ in range(2):
+        lost.add(kind, ADA, list_id=0)
+    copy = tmp_path / "copy"
+    copy.write_bytes(log.path.read_bytes())
+    done = await run(people, log, copy)
+    assert (done.withdrawals, done.unknown) == (6, 1)
+    assert await people.count("withdrawal", "subscriber_id = $1 and kind = $2", people.id_of(ADA), kind) == 1
+    assert await consent.standing_still(people.house.db) == []
+
+
+async def test_what_stays_of_the_erased_counts_from_when_they_were(people: People, log: WithdrawalLog, lost: Lost) -> None:
+    await people.reader(ADA)
+    erased_at = people.clock.move(hours=1)
+    lost.add("erased", ADA, list_id=0)
+    people.clock.move(days=20)
+    await run(people, log)
+    assert await people.house.db.fetchval("select until from suppression") == erased_at + LEFT_FOR
+    assert await people.house.db.fetchval("select max(erased_at) from evidence") == erased_at
+
+
+async def test_whoever_was_only_pending_in_the_backup_has_a_code_once_erased(
+    people: People, log: WithdrawalLog, lost: Lost
+) -> None:
+    await people.sign_up(ADA)
+    people.clock.move(hours=1)
+    lost.add("erased", ADA, list_id=0)
+    await run(people, log)
+    assert await people.suppressions(ADA) == {(0, "left")}
 
 
 async def test_a_second_run_changes_nothing(people: People, log: WithdrawalLog, lost: Lost) -> None:

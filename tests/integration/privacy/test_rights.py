@@ -259,6 +259,18 @@ async def test_an_address_that_reads_the_same_letters_is_asked_all_the_same(peop
     assert await people.states(NEW) == {"letter": "confirmed"}
 
 
+async def test_who_refuses_that_a_stranger_moves_to_their_address_keeps_what_they_read(people: People) -> None:
+    who = await people.reader(ADA, "letter", "digest")
+    await people.reader(NEW)
+    await people.letters()
+    people.clock.move(minutes=11)
+    await people.house.rights.move(who, NEW, by=PAGE, now=people.clock.at)
+    await people.refuse(await asked_of(people, NEW))
+    assert await people.states(NEW) == {"letter": "confirmed"}
+    assert await people.suppressions(NEW) == {(people.digest.list_id, "refused")}
+    assert await people.states(ADA) == {"letter": "confirmed", "digest": "confirmed"}
+
+
 async def test_an_erased_address_is_replaced_by_nobody(people: People) -> None:
     who = await people.reader(ADA, name="Ada")
     await people.house.rights.move(who, NEW, by=PAGE, now=people.clock.at)

@@ -129,6 +129,19 @@ async def test_deliveries_become_sums_that_belong_to_nobody(people: People) -> N
     assert [tuple(row) for row in rows] == [("attempting", 1)]
 
 
+@pytest.mark.parametrize("by", ["lapsing", "their page"])
+async def test_a_pause_ends_with_somebody_who_never_confirmed(people: People, by: str) -> None:
+    await people.sign_up(RARE[0])
+    who, page, now = people.id_of(RARE[0]), Actor(Via.PAGE, WEB), people.clock.at
+    await people.house.rights.restrict(who, EVERY_LIST, months=None, by=page, now=now)
+    if by == "lapsing":
+        people.clock.move(hours=24)
+        await people.tick()
+    else:
+        await people.house.rights.erase(who, by=page, now=now)
+    assert await people.count("suppression") == 0
+
+
 async def test_whoever_never_confirmed_leaves_nothing_behind(people: People) -> None:
     await people.sign_up(RARE[0])
     await people.letters()

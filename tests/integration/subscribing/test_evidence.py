@@ -47,6 +47,17 @@ async def test_in_full_it_keeps_address_and_origin(people: People) -> None:
     assert events[0].network == WEB.network
 
 
+async def test_network_and_browser_go_in_their_own_time_also_where_evidence_is_kept_in_full(people: People) -> None:
+    keep(people, "full")
+    await people.reader(ADA)
+    people.clock.move(days=100)
+    await people.erase_now((await people.unsubscribe(ADA)).undo_token)
+    people.clock.move(days=80, hours=1)
+    await people.tick()
+    assert await people.count("evidence", "address is not null") == 3
+    assert await people.count("evidence", "network is not null and kind <> 'unsubscribed'") == 0
+
+
 async def test_none_keeps_nothing(people: People) -> None:
     keep(people, "none")
     await erased(people)

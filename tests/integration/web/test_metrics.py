@@ -36,6 +36,6 @@ async def test_an_overdue_promise_is_told_with_its_age(site: Site, clock: Manual
     assert (await figures(site))["newsletter_promise_overdue_rows", "left"] == 0
 
 
-@pytest.mark.parametrize("forwarded", ["203.0.113.9", "203.0.113.9, 127.0.0.1"])
+@pytest.mark.parametrize("forwarded", ["203.0.113.9", "203.0.113.9, 127.0.0.1", "unknown", "203.0.113.9, unknown", ""])
 async def test_nobody_else_gets_them_through_a_proxy(site: Site, forwarded: str) -> None:
     assert (await site.get("/metrics", headers={"X-Forwarded-For": forwarded})).status == 404

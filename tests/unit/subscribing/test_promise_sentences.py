@@ -38,4 +38,4 @@ def test_codes_are_said_to_be_kept_for_as_long_as_they_are(monkeypatch: pytest.M
     monkeypatch.setattr(consent, "LEFT_FOR", timedelta(days=2 * 365))
     monkeypatch.setattr(consent, "REFUSED_FOR", timedelta(days=11))
     said = sentence(consent.promises(origin_days=180, evidence_days=180), "suppression")
-    assert "for 2 years, and for 11 days when" in said
+    assert "for 2 years; for a year when your mailbox did not take our mail; for 11 days when" in said
