@@ -6,8 +6,11 @@ from datetime import date, datetime, timedelta
 from gettext import NullTranslations
 
 from newsletter.core.database import Connection
+from newsletter.core.logs import get_logger
 from newsletter.core.promises import Due, Kept, Promise
 from newsletter.delivery import store
+
+log = get_logger(__name__)
 
 WEEK = timedelta(days=7)
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
@@ -29,6 +32,8 @@ def promises(*, delivery_days: int) -> list[Promise]:
         return (now - kept_for - WEEK).date() + timedelta(days=1)
 
     async def drop(db: Connection, now: datetime, size: int) -> Kept:  # noqa: ARG001  a week goes as a whole
+        for campaign_id in await store.cancel_forgotten(db, before=before(now), now=now):
+            log.warning("campaign_cancelled", campaign_id=campaign_id, reason="not finished when its deliveries were to go")
         return (await store.drop_week(db, before=before(now))).due_after(kept_for + WEEK)
 
     async def due(db: Connection, now: datetime) -> Due:

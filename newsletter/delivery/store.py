@@ -295,6 +295,10 @@ async def pause_campaign(db: Connection, *, campaign_id: int, reason: str) -> bo
 
 
 @_sql.statement
+async def cancel_forgotten(db: Connection, *, before: date, now: datetime) -> list[int]: ...
+
+
+@_sql.statement
 async def drop_week(db: Connection, *, before: date) -> Kept: ...
 
 

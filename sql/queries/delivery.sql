@@ -64,6 +64,11 @@ with mails as (delete from outbox where subscriber_id = any(:subscriber_ids::uui
 insert into delivery_folded as f (campaign_id, state, count) select campaign_id, state, count from sums
 on conflict (campaign_id, state) do update set count = f.count + excluded.count;
 
+-- name: cancel_forgotten
+-- A campaign that was begun so long ago and is still paused, or under way, would keep its week from being forgotten.
+update campaign set state = 'cancelled', finished_at = :now, pause_reason = null
+where state in ('sending', 'paused') and week < :before returning campaign_id;
+
 -- name: drop_week
 -- Who was sent what is forgotten week by week.
 select coalesce(sum(removed), 0)::integer as removed, min(monday)::timestamptz as oldest from drop_delivery_week(:before);

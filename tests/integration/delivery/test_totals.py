@@ -214,6 +214,23 @@ async def test_a_week_is_dropped_ninety_days_after_its_last_day_and_no_day_soone
     assert (await house.retention.latest_runs())["deliveries"].removed == 2
 
 
+@pytest.mark.parametrize("state", ["sending", "paused"])
+async def test_a_campaign_that_nobody_has_ended_is_cancelled_before_it_breaks_the_promise(
+    house: House, sending: Sending, state: str
+) -> None:
+    promise = next(each for each in house.retention.promises if each.name == "deliveries")
+    await sending.many_readers(2)
+    await sending.begin()
+    await sending.work()
+    await sending.db.execute("update campaign set state = $1, finished_at = null", state)
+    sending.clock.at = midnight(WEEK) + timedelta(days=97, seconds=-1)
+    assert await house.retention.keep(promise, now=sending.clock.now()) == Kept(0)
+    assert await sending.state() == state
+    sending.clock.move(seconds=1)
+    assert (await house.retention.keep(promise, now=sending.clock.now())).removed == 2
+    assert await sending.state() == "cancelled"
+
+
 async def test_the_days_are_those_of_the_settings(house: House, sending: Sending) -> None:
     few = House(house.settings.model_copy(update={"delivery_days": 7}), house.db, house.keyring, house.clock)
     promise = next(each for each in few.retention.promises if each.name == "deliveries")
