@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
-import pytest
-from click.testing import CliRunner, Result
-
-from newsletter.cli.main import main
 from newsletter.core.database import Database
-from newsletter.settings import Settings
-from tests.conftest import POLICY, SECRET
+from tests.integration.cli.conftest import Run
 
-Run = Callable[..., Awaitable[Result]]
 POST = ("--purpose", "Delivers our letters", "--country", "Norway", "--safeguard", "Contract under Art. 28")
 AWAY = "smtps://user:password@smtp.post.example"
-
-
-@pytest.fixture
-def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in a thread (it brings its own event loop); gives click's result."""
-    monkeypatch.chdir(tmp_path)
-    given = {
-        "NEWSLETTER_DATABASE_URL": settings.database_url.get_secret_value(),
-        "NEWSLETTER_SECRET": SECRET,
-        "NEWSLETTER_BASE_URL": settings.base_url,
-        "NEWSLETTER_SMTP_URL": settings.smtp_url.get_secret_value(),
-    } | POLICY
-
-    async def run(*arguments: str, typed: str | None = None, **environment: str) -> Result:
-        runner = CliRunner(env={**given, **environment})
-        return await asyncio.to_thread(runner.invoke, main, [*arguments], input=typed, terminal_width=80)
-
-    return run
 
 
 async def test_show_prints_the_policy_as_markdown_in_80_columns_in_each_language(run: Run) -> None:

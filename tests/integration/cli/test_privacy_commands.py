@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from newsletter.app import House
-from newsletter.cli.main import main
 from newsletter.consent import withdrawal_file
 from newsletter.consent.withdrawal_file import Withdrawal
 from newsletter.dev.mailbox import Mailbox
-from newsletter.settings import Settings
-from tests.conftest import POLICY, SECRET, ManualClock
+from tests.conftest import ManualClock
+from tests.integration.cli.conftest import Run
 from tests.people import People
 
-Run = Callable[..., Awaitable[Result]]
 ADA, BEN = "ada@example.org", "ben@example.org"
 
 
@@ -27,23 +23,6 @@ ADA, BEN = "ada@example.org", "ben@example.org"
 async def people(house: House, clock: ManualClock, mailbox: Mailbox) -> AsyncIterator[People]:
     async with People(house, clock, mailbox) as made:
         yield made
-
-
-@pytest.fixture
-def run(settings: Settings) -> Run:
-    """Run a command in a thread (it brings its own event loop); gives click's result."""
-    given = {
-        "NEWSLETTER_DATABASE_URL": settings.database_url.get_secret_value(),
-        "NEWSLETTER_SECRET": SECRET,
-        "NEWSLETTER_BASE_URL": settings.base_url,
-        "NEWSLETTER_SMTP_URL": settings.smtp_url.get_secret_value(),
-    } | POLICY
-
-    async def run(*arguments: str, typed: str | None = None, **environment: str) -> Result:
-        runner = CliRunner(env={**given, **environment})
-        return await asyncio.to_thread(runner.invoke, main, [*arguments], input=typed, terminal_width=80)
-
-    return run
 
 
 @pytest.fixture
