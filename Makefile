@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV_PYTHON = .venv/bin/python
 PIP = $(VENV_PYTHON) -m pip --disable-pip-version-check --quiet
+# A lock file is whole, so nothing is to be resolved: older pips, asked to, take a newer release than the one that is pinned.
+FROM_LOCK = $(PIP) install --no-deps --require-hashes -r
 
 .PHONY: run test lint types layers unit chromium bench lock clean
 
@@ -19,13 +21,13 @@ test: .venv/installed-test chromium lint types layers unit
 
 .venv/installed-dev: .venv/bin/python requirements-dev.lock pyproject.toml
 	@echo "Installing what is needed to run. This happens once."
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(FROM_LOCK) requirements-dev.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/installed-test: .venv/bin/python requirements-test.lock pyproject.toml
 	@echo "Installing what is needed to test. This happens once."
-	@$(PIP) install --require-hashes -r requirements-test.lock
+	@$(FROM_LOCK) requirements-test.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ .venv/installed-dev
 
