@@ -36,7 +36,11 @@ from newsletter.jobs.schedule import Schedule, retention_jobs, withdrawal_job
 from newsletter.jobs.sending import CampaignSending
 from newsletter.jobs.worker import Worker
 from newsletter.operators import promises as operators_promises
+from newsletter.operators.accounts import Accounts
+from newsletter.operators.mails import OperatorMails
+from newsletter.operators.passwords import Passwords
 from newsletter.operators.service import Operators, audit
+from newsletter.operators.sessions import Sessions
 from newsletter.privacy import promises as privacy_promises
 from newsletter.privacy.asking import Asking
 from newsletter.privacy.contact import Contact
@@ -244,6 +248,19 @@ class House:
         return Operators(self.db)
 
     @cached_property
+    def passwords(self) -> Passwords:
+        return Passwords()
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        secret, base_url = self.settings.secret.get_secret_value(), self.settings.base_url
+        return Accounts(self.db, self.keyring, secret, self.passwords, audit, base_url=base_url)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        return Sessions(self.db, self.keyring, self.settings.secret.get_secret_value(), self.passwords, audit)
+
+    @cached_property
     def campaigns(self) -> Campaigns:
         return Campaigns(
             self.db, self.links, self.test_courier, self.signing, audit, erase_left_days=self.settings.erase_left_days
@@ -280,10 +297,14 @@ class House:
         """Each room makes its own mails."""
         subscribing = SubscriptionMails(self.links)
         privacy = PrivacyMails(self.links, contact=self.settings.privacy_contact)
+        rooms: dict[str, Composer] = {
+            "data": privacy.compose,
+            "contact": privacy.compose,
+            "operator": OperatorMails(self.accounts.link).compose,
+        }
 
         async def compose(db: Connection, queued: QueuedMail, now: datetime) -> Mail | None:
-            room = privacy if queued.kind in ("data", "contact") else subscribing
-            return await room.compose(db, queued, now)
+            return await rooms.get(queued.kind, subscribing.compose)(db, queued, now)
 
         return compose
 
@@ -350,6 +371,8 @@ class House:
             outlook=self.outlook,
             policy=self.policy,
             operators=self.operators,
+            accounts=self.accounts,
+            sessions=self.sessions,
             campaigns=self.campaigns,
             trusted_proxies=self.settings.trusted_proxies,
             confirm_hours=self.settings.confirm_hours,

@@ -321,6 +321,10 @@ class Campaigns:
         """Where it stands now."""
         return await self._status(await self._row(self._db, campaign_id))
 
+    async def count_under_way(self) -> int:
+        """Campaigns that are being sent, or paused."""
+        return await store.count_under_way(self._db)
+
     async def overview(self, *, before: int = 2**31 - 1, size: int = 50) -> list[Status]:
         """Newest first; `before` is the last number of the page before."""
         return [await self._status(row) for row in await store.campaigns(self._db, before=before, size=size)]

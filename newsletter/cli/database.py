@@ -13,6 +13,7 @@ from newsletter.core.errors import SettingsError
 from newsletter.core.keys import change_secret, open_keyring, rotate_token_key
 from newsletter.core.migrations import migrate as migrate_database
 from newsletter.delivery.signing import rewrap_keys
+from newsletter.operators.second_factor import rewrap_second_factors
 from newsletter.settings import SHORTEST_SECRET, read_secret
 
 
@@ -61,6 +62,7 @@ async def rewrap(new_secret_file: Path) -> None:
     async with open_house(chosen, name="key") as house, house.db.transaction() as db:
         old = chosen.secret.get_secret_value()
         count = await change_secret(db, old, new) + await rewrap_keys(db, old, new)
+        count += await rewrap_second_factors(db, old, new)
     click.echo(
         f"{count} keys are wrapped with the new secret. Put it where NEWSLETTER_SECRET or NEWSLETTER_SECRET_FILE has the old\n"
         "one, and restart the processes. Keep the old one for as long as you keep older backups."

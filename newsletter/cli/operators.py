@@ -7,7 +7,8 @@ from datetime import timedelta
 import click
 
 from newsletter.cli.house import as_json, command, moment, open_house, print_json, print_table, settings
-from newsletter.operators.service import ROLES, Scope
+from newsletter.operators.rules import ROLES
+from newsletter.operators.service import Scope
 
 
 @click.group()

@@ -30,6 +30,8 @@ class Purpose(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     UNDO = "undo"
     DATA = "data"
+    OPERATOR = "operator"
+    SESSION = "session"
 
 
 class Tokens:

@@ -13,11 +13,11 @@ from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from newsletter.core.keys import sha256
 from newsletter.operators import store
+from newsletter.operators.rules import ROLES
 
 PREFIX = "nl_"
 """Begins every API token, so that a leaked one can be told from other secrets."""
 
-ROLES = ("owner", "editor", "viewer")
 LONGEST_NAME = 100
 
 
@@ -54,10 +54,9 @@ class Operators:
 
     async def create(self, name: str, role: str, *, now: datetime, by: str = COMMAND_LINE) -> int:
         """Raises `InvalidInput`, and `Conflict` when the name is taken."""
-        if not _is_name(name) or role not in ROLES:
-            raise InvalidInput(f"An operator needs {_NAME}, and a role: owner, editor or viewer.")
+        called = checked_name(name, role)
         async with self._db.transaction() as db:
-            operator_id = await store.add_operator(db, name=name.strip(), role=role, now=now)
+            operator_id = await store.add_operator(db, name=called, role=role, now=now)
             if operator_id is None:
                 raise Conflict("There is an operator of that name already.")
             await audit(db, by, "operator.create", f"operator {operator_id}", now)
@@ -126,6 +125,14 @@ class Operators:
         found = await store.open_token(self._db, digest=sha256(token), now=now)
         return Caller(found.operator, frozenset(found.scopes)) if found else None
 
+    async def log(self, *, before: int = 2**63 - 1, operator: str | None = None, size: int = 50) -> list[store.Entry]:
+        """The audit log, newest first; `before` is the last number of the page before."""
+        return await store.audit_page(self._db, before=before, operator=operator, size=size)
+
+    async def note_refused(self, caller: Caller, what: str, *, now: datetime) -> None:
+        """A program tried what its token is not good for."""
+        await audit(self._db, caller.operator, "request.refuse", what, now)
+
     async def tokens(self) -> list[store.TokenRow]:
         return await store.list_tokens(self._db)
 
@@ -138,6 +145,15 @@ class Operators:
 
 
 _NAME = f"a name of 1 to {LONGEST_NAME} characters that can be seen"
+
+
+def checked_name(name: str, role: str) -> str:
+    """Without blanks around it. Raises `InvalidInput`."""
+    if not _is_name(name):
+        raise InvalidInput(f"An operator needs {_NAME}.", field="name")
+    if role not in ROLES:
+        raise InvalidInput(f"An operator needs a role: {', '.join(ROLES)}.", field="role")
+    return name.strip()
 
 
 def _is_name(text: str) -> bool:

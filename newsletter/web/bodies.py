@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from dataclasses import dataclass
 from email.message import Message
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -23,7 +24,10 @@ from newsletter.core.i18n import N_
 LARGEST = 64 * 1024
 """Octets that a public page takes."""
 LARGEST_FOR_PROGRAMS = 1024 * 1024
-"""Octets of a body that the API takes; the application's own limit, while public pages read less."""
+"""Octets of a body that the API and the console take; the application's own limit, while public pages read less."""
+LARGEST_FILE = 40 * 1024 * 1024
+"""Octets of a form with a file that are read, so that one which is too large can be answered in words. What is done with it has
+a limit of its own."""
 SLOWEST = 30
 """Seconds in which a body has to be here."""
 
@@ -80,17 +84,37 @@ def media_type(request: web.Request) -> str:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-async def read_form(request: web.Request) -> MultiDict[str]:
+@dataclass(frozen=True)
+class File:
+    """What was chosen in a form's field for a file; the name is whatever the sender says."""
+
+    name: str
+    content: bytes
+
+
+async def read_form(request: web.Request, largest: int = LARGEST) -> MultiDict[str]:
     """The fields of an HTML form; uploaded files are ignored.
 
     Raises `Malformed` where the body is not what its Content-Type says, `Unsupported` for another Content-Type.
     """
+    fields, _ = await read_form_with_files(request, largest)
+    return fields
+
+
+async def read_form_with_files(request: web.Request, largest: int) -> tuple[MultiDict[str], MultiDict[File]]:
+    """The same, and the files by the name of their field. A field for which no file was chosen is not among them."""
     if media_type(request) not in (URLENCODED, MULTIPART):
         raise Unsupported(N_("This Content-Type is not read here. Please send a form, or JSON as application/json."))
-    fields = _parsed(request, await read_body(request))
+    body = await read_body(request, largest)
+    fields = _parsed(request, body)
     if fields is None:
         raise Malformed(N_("What was sent is not what its Content-Type says. Please send a form, or JSON as application/json."))
-    return fields
+    files = MultiDict[File]()
+    if media_type(request) == MULTIPART:
+        for part in _parts(body, _content_type(request)) or ():
+            if part.filename:
+                files.add(part.name, File(part.filename, part.content))
+    return fields, files
 
 
 async def read_fields(request: web.Request) -> MultiDict[str]:
@@ -140,17 +164,25 @@ def _is_text(given: object) -> bool:
     return True
 
 
-def _parsed(request: web.Request, body: bytes) -> MultiDict[str] | None:
-    """The fields; None when there are none to be found in what is there."""
+def _content_type(request: web.Request) -> Message:
     kind = Message()
     kind["Content-Type"] = request.headers.get("Content-Type", "").encode("ascii", "replace").decode()
+    return kind
+
+
+def _parsed(request: web.Request, body: bytes) -> MultiDict[str] | None:
+    """The fields; None when there are none to be found in what is there."""
+    kind = _content_type(request)
+    charset = _charset(kind)
     if media_type(request) == MULTIPART:
-        return _multipart(body, kind)
+        parts = _parts(body, kind)
+        if parts is None:
+            return None
+        return MultiDict((part.name, part.content.decode(charset, "replace")) for part in parts if part.filename is None)
     if body and (b"=" not in body or body.lstrip().startswith((b"{", b"[", b"<"))):
         return None
-    charset = _charset(kind)
+    text = body.decode(charset, "replace")
     try:
-        text = body.decode(charset, "replace")
         return MultiDict(
             parse_qsl(text, keep_blank_values=True, encoding=charset, errors="replace", max_num_fields=_MOST_FIELDS)
         )
@@ -158,7 +190,16 @@ def _parsed(request: web.Request, body: bytes) -> MultiDict[str] | None:
         return None
 
 
-def _multipart(body: bytes, kind: Message) -> MultiDict[str] | None:
+@dataclass(frozen=True)
+class _Part:
+    """`filename` None: a field like others; empty: a field for a file, and none was chosen."""
+
+    name: str
+    filename: str | None
+    content: bytes
+
+
+def _parts(body: bytes, kind: Message) -> list[_Part] | None:
     """RFC 7578, without nesting, since a parser that nests can be made to nest for ever."""
     boundary = _boundary(kind)
     if not boundary:
@@ -166,13 +207,13 @@ def _multipart(body: bytes, kind: Message) -> MultiDict[str] | None:
     _, *parts = re.split(rb"(?:\A|\r?\n)--" + re.escape(boundary), body, maxsplit=_MOST_FIELDS)
     if not parts or not parts[-1].startswith(b"--"):
         return None
-    fields = MultiDict[str]()
+    found = []
     for part in parts[:-1]:
         head, *value = _HEAD_ENDS.split(part, maxsplit=1)
-        name = _field_name(head)
-        if name and value:
-            fields.add(name, value[0].decode(_charset(kind), "replace"))
-    return fields
+        named = _named(head)
+        if named and value:
+            found.append(_Part(*named, value[0]))
+    return found
 
 
 _UNREADABLE = (UnicodeError, LookupError, ValueError)
@@ -186,8 +227,8 @@ def _boundary(kind: Message) -> bytes:
         return b""
 
 
-def _field_name(head: bytes) -> str | None:
-    """From a part's Content-Disposition; None for an uploaded file."""
+def _named(head: bytes) -> tuple[str, str | None] | None:
+    """Name and file name from a part's Content-Disposition."""
     for line in head.splitlines():
         key, _, value = line.partition(b":")
         if key.strip().lower() == b"content-disposition":
@@ -195,10 +236,12 @@ def _field_name(head: bytes) -> str | None:
             said["Content-Disposition"] = value.decode("ascii", "replace").strip()
             try:
                 name = said.get_param("name", header="Content-Disposition")
-                is_file = said.get_param("filename", header="Content-Disposition") is not None
+                filename = said.get_param("filename", header="Content-Disposition")
             except _UNREADABLE:
                 return None
-            return name if isinstance(name, str) and not is_file else None
+            if not isinstance(name, str):
+                return None
+            return name, filename if isinstance(filename, str) or filename is None else filename[2]
     return None
 
 

@@ -18,12 +18,20 @@ OPEN_TO = web.RequestKey("open_to", str)
 """The site whose script may read the answer."""
 LEADS_TO = web.RequestKey("leads_to", str)
 """The site that the form on the page may lead on to, since browsers hold a form's redirects to its page's policy too."""
+POLICY = web.RequestKey("policy", str)
+"""Content-Security-Policy of this answer, where it is another than that of its pages: a mail shown in a frame."""
+CONSOLE = "/console"
 LONGEST_FORM = 500
 LONGEST_AGENT = 300
 
 
 def services(request: web.Request) -> Services:
     return request.app[SERVICES]
+
+
+def is_console(request: web.Request) -> bool:
+    """Whether an operator's page is asked for."""
+    return request.path == CONSOLE or request.path.startswith(f"{CONSOLE}/")
 
 
 def set_moment(request: web.Request) -> None:

@@ -9,14 +9,20 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from newsletter.core.logs import get_logger, network_of
-from newsletter.web.bodies import LARGEST, LARGEST_FOR_PROGRAMS, check_length
-from newsletter.web.context import LEADS_TO, OPEN_TO, client_address, services, set_moment
+from newsletter.web.bodies import LARGEST, LARGEST_FILE, LARGEST_FOR_PROGRAMS, check_length
+from newsletter.web.console import trouble
+from newsletter.web.context import LEADS_TO, OPEN_TO, POLICY, client_address, is_console, services, set_moment
 from newsletter.web.problems import answer, is_api, problem_of
 
 _QUIET = ("/healthz", "/readyz", "/metrics")
-_POLICY = (
+_POLICY = (  # of public pages; those of the console allow one script of ours besides
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
 )
+_CONSOLE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_CONSOLE_HEADERS = {"Referrer-Policy": "same-origin"}  # with none at all a browser does not say where a form comes from
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",  # the addresses of our pages hold tokens
@@ -68,22 +74,30 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
             log.warning("request_put_off", route=route_of(request), reason=str(error))
         elif problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.exception("request_failed", route=route_of(request), status=problem.status)
-        return answer(request, problem)
+        return await trouble.answer(request, problem, error) if is_console(request) else answer(request, problem)
 
 
 @web.middleware
 async def limit_bodies(request: web.Request, handler: Handler) -> web.StreamResponse:
     """By the length announced, on whichever route; what comes in chunks is counted while it is read."""
-    check_length(request, LARGEST_FOR_PROGRAMS if is_api(request) else LARGEST)
+    check_length(request, _largest(request))
     return await handler(request)
+
+
+def _largest(request: web.Request) -> int:
+    """A console form may hold a file; which may not, its handler says."""
+    if is_console(request):
+        return LARGEST_FILE
+    return LARGEST_FOR_PROGRAMS if is_api(request) else LARGEST
 
 
 async def secure(request: web.Request, response: web.StreamResponse) -> None:
     """On everything that leaves the application, its errors included. What aiohttp cannot even parse never gets here."""
     form_action = f"'self' {request.get(LEADS_TO, '')}".strip()
     response.headers["Server"] = "newsletter"  # no versions
-    response.headers["Content-Security-Policy"] = _POLICY.format(form_action=form_action)
-    for name, value in _HEADERS.items():
+    usual = _CONSOLE_POLICY if is_console(request) else _POLICY.format(form_action=form_action)
+    response.headers["Content-Security-Policy"] = request.get(POLICY, usual)
+    for name, value in (_HEADERS | _CONSOLE_HEADERS if is_console(request) else _HEADERS).items():
         response.headers.setdefault(name, value)
     if services(request).links.base_url.startswith("https://"):
         response.headers["Strict-Transport-Security"] = "max-age=31536000"

@@ -17,7 +17,8 @@ from newsletter.subscribing.leaving import TooLate
 from newsletter.subscribing.links import DataLinkLapsed
 from newsletter.web.api.requests import Unauthorized
 from newsletter.web.bodies import JSON, Malformed, Unsupported, media_type
-from newsletter.web.context import services
+from newsletter.web.console.guard import SignedOut
+from newsletter.web.context import is_console, services
 from newsletter.web.render import language_of, page
 
 RETRY_AFTER = 30
@@ -62,6 +63,7 @@ _KINDS = (
     _Kind(Unsupported, 415, "unsupported_media_type", N_("This cannot be read")),
     _Kind(Malformed, 400, "malformed", N_("This cannot be read")),
     _Kind(errors.InvalidInput, 422, "invalid_input", N_("Please correct this")),
+    _Kind(SignedOut, 401, "signed_out", N_("This is not allowed")),
     _Kind(Unauthorized, 401, "unauthorized", N_("This is not allowed")),
     _Kind(errors.Forbidden, 403, "forbidden", N_("This is not allowed")),
     _Kind(errors.Conflict, 409, "conflict", N_("This cannot be done as things stand")),
@@ -143,13 +145,17 @@ def wants_json(request: web.Request) -> bool:
 
 def answer(request: web.Request, problem: Problem) -> web.Response:
     """The problem as whoever asks can read it."""
-    response = _as_json(request, problem) if wants_json(request) else _as_page(request, problem)
+    response = as_json(request, problem) if wants_json(request) else _as_page(request, problem)
     response.headers.update(problem.headers)
     return response
 
 
-def _as_json(request: web.Request, problem: Problem) -> web.Response:
-    sentence = problem.sentence if is_api(request) else translations(language_of(request)).gettext(problem.sentence)
+def as_json(request: web.Request, problem: Problem) -> web.Response:
+    sentence = (
+        problem.sentence
+        if is_api(request) or is_console(request)
+        else translations(language_of(request)).gettext(problem.sentence)
+    )
     told = {"code": problem.code, "message": sentence, "field": problem.field, "line": problem.line}
     return web.json_response({"error": {key: value for key, value in told.items() if value is not None}}, status=problem.status)
 

@@ -9,8 +9,9 @@ from aiohttp import web
 
 from newsletter.core.errors import SettingsError
 from newsletter.core.logs import get_logger
-from newsletter.web import api, public, static
+from newsletter.web import api, console, public, static
 from newsletter.web.bodies import LARGEST_FOR_PROGRAMS
+from newsletter.web.console.shell import FACTS
 from newsletter.web.middleware import MIDDLEWARES, secure
 from newsletter.web.services import SERVICES, Services
 
@@ -24,10 +25,12 @@ def make_app(services: Services) -> web.Application:
     """All routes, around the services that they call."""
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=LARGEST_FOR_PROGRAMS)
     app[SERVICES] = services
+    app[FACTS] = {}
     app.on_response_prepare.append(secure)
     public.add_routes(app)
     app.add_routes(static.routes)
     api.add_routes(app)
+    console.add_routes(app)
     return app
 
 

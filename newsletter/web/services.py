@@ -12,7 +12,9 @@ from aiohttp import web
 from newsletter.campaigns.service import Campaigns
 from newsletter.core.clock import Clock
 from newsletter.core.database import Database
+from newsletter.operators.accounts import Accounts
 from newsletter.operators.service import Operators
+from newsletter.operators.sessions import Sessions
 from newsletter.privacy.asking import Asking
 from newsletter.privacy.contact import Contact
 from newsletter.privacy.my_data import MyData
@@ -44,6 +46,8 @@ class Services:
     outlook: Outlook
     policy: Policy
     operators: Operators
+    accounts: Accounts
+    sessions: Sessions
     campaigns: Campaigns
     trusted_proxies: Sequence[IPv4Network | IPv6Network]
     confirm_hours: int

@@ -1,4 +1,4 @@
-"""The files beside the pages: the stylesheet and the icon. Read once; whoever edits one restarts."""
+"""The files beside the pages: the stylesheet, the icon, the console's script. Read once; whoever edits one restarts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiohttp import web
 from newsletter.core.errors import NotFound
 from newsletter.core.resources import resource
 
-_TYPES = {".css": "text/css", ".svg": "image/svg+xml"}
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FOR_EVER = "public, max-age=31536000, immutable"
 _ASK_EACH_TIME = "public, no-cache"
 

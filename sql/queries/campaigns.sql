@@ -38,3 +38,6 @@ update campaign set state = 'sending', pause_reason = null where campaign_id = :
 update campaign set state = 'cancelled', finished_at = :now, pause_reason = null
 where campaign_id = :campaign_id and state in ('draft', 'scheduled', 'sending', 'paused')
 returning true;
+
+-- name: count_under_way
+select count(*)::integer from campaign where state in ('sending', 'paused');

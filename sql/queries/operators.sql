@@ -39,3 +39,176 @@ select count(*)::integer as removed, min(occurred_at) as oldest from gone;
 
 -- name: due_audit
 select count(*)::integer as due, min(occurred_at) as oldest from audit_log where occurred_at <= :before;
+
+-- name: operators
+-- All who were not let go, with what the house page shows.
+select o.operator_id, o.name, o.role, o.address, o.created_at, o.password is not null as has_password,
+       o.totp_since is not null as has_second_factor,
+       (select max(s.seen_at) from operator_session s where s.operator_id = o.operator_id) as last_seen
+from operator o where o.disabled_at is null order by o.name;
+
+-- name: operator_by_id
+select operator_id, name, role, address, password, totp, totp_since, totp_step from operator
+where operator_id = :operator_id and disabled_at is null;
+
+-- name: operator_by_normal
+-- Whoever signs in with that address.
+select operator_id, name, role, address, password, totp, totp_since, totp_step from operator
+where normal = :normal and disabled_at is null;
+
+-- name: lock_operators
+-- One after the other changes who may what: of two owners who let each other go at once, one must stay.
+lock table operator in share row exclusive mode;
+
+-- name: count_owners
+-- Owners who can sign in, besides that one.
+select count(*)::integer from operator
+where role = 'owner' and disabled_at is null and password is not null and operator_id <> :besides;
+
+-- name: has_passwords
+-- Whether anybody has ever set one.
+select exists (select from operator where password is not null);
+
+-- name: set_role
+update operator set role = :role where operator_id = :operator_id and disabled_at is null returning true;
+
+-- name: set_address
+update operator set address = :address, normal = :normal where operator_id = :operator_id and disabled_at is null returning true;
+
+-- name: set_password
+update operator set password = :password where operator_id = :operator_id and disabled_at is null returning true;
+
+-- name: let_go
+-- Nothing of them is kept but the name, which the log has.
+with gone as (delete from operator_session where operator_id = :operator_id),
+     codes as (delete from operator_recovery where operator_id = :operator_id),
+     links as (delete from operator_link where operator_id = :operator_id),
+     tokens as (update api_token set revoked_at = :now where operator_id = :operator_id and revoked_at is null)
+update operator
+set disabled_at = :now, address = null, normal = null, password = null, totp = null, totp_since = null, totp_step = null
+where operator_id = :operator_id and disabled_at is null returning true;
+
+-- name: set_totp
+-- A secret that is being set up.
+update operator set totp = :totp, totp_since = null, totp_step = null
+where operator_id = :operator_id and disabled_at is null and totp_since is null returning true;
+
+-- name: begin_totp
+-- From its first code on it is asked for.
+update operator set totp_since = :now, totp_step = :step
+where operator_id = :operator_id and totp is not null and totp_since is null returning true;
+
+-- name: use_totp
+-- The guard refuses a code that was used, and every earlier one.
+update operator set totp_step = :step
+where operator_id = :operator_id and totp_since is not null and totp_step < :step returning true;
+
+-- name: drop_totp
+with codes as (delete from operator_recovery where operator_id = :operator_id)
+update operator set totp = null, totp_since = null, totp_step = null
+where operator_id = :operator_id and totp is not null returning true;
+
+-- name: put_recovery
+-- In place of those that there were.
+with former as (delete from operator_recovery where operator_id = :operator_id and digest <> all(:digests::bytea[]))
+insert into operator_recovery (operator_id, digest) select :operator_id, unnest(:digests::bytea[]);
+
+-- name: use_recovery
+delete from operator_recovery where operator_id = :operator_id and digest = :digest returning true;
+
+-- name: count_recovery
+select count(*)::integer from operator_recovery where operator_id = :operator_id;
+
+-- name: wrapped_totp
+-- Secrets to be wrapped anew.
+select operator_id, totp from operator where totp is not null;
+
+-- name: rewrap_totp
+update operator set totp = :totp where operator_id = :operator_id;
+
+-- name: add_session
+insert into operator_session (operator_id, digest, is_whole, created_at, seen_at, idle_at, ends_at, network, agent)
+values (:operator_id, :digest, :is_whole, :now, :now, :idle_at, :ends_at, :network, :agent);
+
+-- name: session
+-- Who is behind a cookie, with the role that they have now.
+select s.session_id, s.operator_id, s.is_whole, s.seen_at, s.ends_at, o.name, o.role,
+       o.totp_since is not null as has_second_factor
+from operator_session s join operator o using (operator_id)
+where s.digest = :digest and s.idle_at > :now and s.ends_at > :now and o.disabled_at is null;
+
+-- name: touch_session
+-- Written once a minute, not at each page.
+update operator_session set seen_at = :now, idle_at = least(:idle_at, ends_at)
+where session_id = :session_id and seen_at < :before;
+
+-- name: sessions_of
+select session_id, created_at, seen_at, network, agent from operator_session
+where operator_id = :operator_id and is_whole and idle_at > :now order by seen_at desc;
+
+-- name: drop_session
+delete from operator_session where session_id = :session_id and operator_id = :operator_id returning true;
+
+-- name: drop_sessions
+-- All of an operator's, but that one.
+delete from operator_session where operator_id = :operator_id and session_id <> :besides;
+
+-- name: expire_sessions
+with due as (select session_id from operator_session where idle_at <= :now order by idle_at limit :size),
+     gone as (delete from operator_session s using due where s.session_id = due.session_id returning s.idle_at)
+select count(*)::integer as removed, min(idle_at) as oldest from gone;
+
+-- name: due_sessions
+select count(*)::integer as due, min(idle_at) as oldest from operator_session where idle_at <= :now;
+
+-- name: add_link
+insert into operator_link (operator_id, created_at, expires_at) values (:operator_id, :now, :expires_at) returning link_id;
+
+-- name: link
+-- Whom a link is for, while it works.
+select l.link_id, l.operator_id, o.name, o.role, o.address, l.expires_at
+from operator_link l join operator o using (operator_id)
+where l.link_id = :link_id and l.used_at is null and l.expires_at > :now and o.disabled_at is null;
+
+-- name: use_link
+-- Once; the guard lets exactly one of two callers through. Those that were made for the same person before go with it.
+with former as (
+  delete from operator_link f using operator_link l
+  where l.link_id = :link_id and f.operator_id = l.operator_id and f.link_id <> l.link_id
+)
+update operator_link set used_at = :now where link_id = :link_id and used_at is null and expires_at > :now returning true;
+
+-- name: expire_links
+with due as (select link_id from operator_link where expires_at <= :now order by expires_at limit :size),
+     gone as (delete from operator_link l using due where l.link_id = due.link_id returning l.expires_at)
+select count(*)::integer as removed, min(expires_at) as oldest from gone;
+
+-- name: due_links
+select count(*)::integer as due, min(expires_at) as oldest from operator_link where expires_at <= :now;
+
+-- name: expire_operators
+-- Who was let go so long ago that the log does not name them any more; their revoked tokens first.
+with due as (select operator_id, disabled_at from operator where disabled_at <= :before order by disabled_at limit :size),
+     tokens as (delete from api_token t using due where t.operator_id = due.operator_id),
+     gone as (delete from operator o using due where o.operator_id = due.operator_id returning o.disabled_at)
+select count(*)::integer as removed, min(disabled_at) as oldest from gone;
+
+-- name: due_operators
+select count(*)::integer as due, min(disabled_at) as oldest from operator where disabled_at <= :before;
+
+-- name: count_failures
+-- Sign-ins that failed, by code of a network, or of an account from a network.
+select count(*)::integer from limit_hit where code = :code and kind = 'sign-in' and occurred_at > :since;
+
+-- name: add_failures
+insert into limit_hit (code, kind, occurred_at, expires_at)
+select unnest(:codes::bytea[]), 'sign-in', :now, :expires_at;
+
+-- name: audit_page
+-- Newest first, by number; of one operator where one is named.
+select audit_id, occurred_at, operator, action, target from audit_log
+where audit_id < :before and (:operator::text is null or operator = :operator) order by audit_id desc limit :size;
+
+-- name: list_that_writes
+-- Whose sender writes to operators: the first list that is open.
+select list_id from list order by closed_at is not null, list_id limit 1;

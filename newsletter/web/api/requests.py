@@ -7,7 +7,7 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
-from newsletter.core.errors import InvalidInput, NewsletterError
+from newsletter.core.errors import Forbidden, InvalidInput, NewsletterError
 from newsletter.operators.service import Caller, Scope
 from newsletter.web.bodies import LARGEST_FOR_PROGRAMS, DoesNotFit, read_json
 from newsletter.web.context import moment, services
@@ -32,7 +32,11 @@ async def authorized(request: web.Request, scope: Scope) -> Caller:
     caller = await services(request).operators.caller(token.strip(), now=moment(request)) if known else None
     if caller is None:
         raise Unauthorized("This needs a valid API token: send the header `Authorization: Bearer nl_…`.")
-    caller.need(scope)
+    try:
+        caller.need(scope)
+    except Forbidden:
+        await services(request).operators.note_refused(caller, f"an API token without {scope}", now=moment(request))
+        raise
     return caller
 
 

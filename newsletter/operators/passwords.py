@@ -1,0 +1,71 @@
+"""Passwords: argon2id (RFC 9106), hashed in a thread, since that takes 64 MB and a twentieth of a second on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import unicodedata
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from newsletter.core.errors import InvalidInput
+from newsletter.operators.rules import LONGEST_PASSWORD, SHORTEST_PASSWORD
+
+_AT_ONCE = 2
+"""Hashes that one process works on; the rest wait, so that a flood of sign-ins takes no more memory than this."""
+
+
+class Passwords:
+    """One per process. `hasher` has the library's recommended parameters unless it is said otherwise."""
+
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+        self._hasher = hasher or PasswordHasher()
+        self._nobodys = self._hasher.hash("nobody's password")
+        self._free = asyncio.Semaphore(_AT_ONCE)
+
+    async def hash(self, password: str) -> str:
+        async with self._free:
+            return await asyncio.to_thread(self._hasher.hash, _normal(password))
+
+    async def matches(self, stored: str | None, password: str) -> bool:
+        """Takes as long for somebody whom there is not (None), so that the time tells nothing."""
+        async with self._free:
+            right = await asyncio.to_thread(self._verify, stored or self._nobodys, _normal(password)[: LONGEST_PASSWORD * 4])
+        return right and stored is not None
+
+    def is_outdated(self, stored: str) -> bool:
+        """Hashed with weaker parameters than today's."""
+        return self._hasher.check_needs_rehash(stored)
+
+    def _verify(self, stored: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(stored, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def check_password(password: str, *, about: tuple[str, ...] = ()) -> None:
+    """Length rather than rules about characters (NIST SP 800-63B); nothing that stands in name or address.
+
+    Raises `InvalidInput` with the field `password`.
+    """
+    if len(password) < SHORTEST_PASSWORD:
+        raise InvalidInput(
+            f"The password is too short: take {SHORTEST_PASSWORD} characters or more, such as four words.", field="password"
+        )
+    if len(password) > LONGEST_PASSWORD:
+        raise InvalidInput(f"The password is too long: {LONGEST_PASSWORD} characters at most.", field="password")
+    folded = password.casefold()
+    if len(set(folded)) < 5 or any(part and part.casefold() in folded for part in about if len(part) > 3):
+        raise InvalidInput("This password is easy to guess: take words that have nothing to do with you.", field="password")
+
+
+def check_same(password: str, again: str) -> None:
+    """Typed twice, since nobody sees what they type. Raises `InvalidInput` with the field `again`."""
+    if password != again:
+        raise InvalidInput("The two are not the same. Please type the password again.", field="again")
+
+
+def _normal(password: str) -> str:
+    """Two keyboards may write one character in two ways (NIST SP 800-63B section 5.1.1.2)."""
+    return unicodedata.normalize("NFKC", password)

@@ -1,0 +1,56 @@
+"""Who may do what in the console, and for how long somebody stays signed in. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+
+ROLES = ("owner", "editor", "viewer")
+
+IDLE = timedelta(hours=2)
+"""A session ends when it was not used for so long."""
+LONGEST = timedelta(hours=12)
+"""A session ends then, used or not."""
+CODE_WITHIN = timedelta(minutes=10)
+"""Between the password and the second factor."""
+TOUCH_EVERY = timedelta(minutes=1)
+
+INVITATION_LIVES = timedelta(days=3)
+RESET_LIVES = timedelta(hours=1)
+
+FAILURES_FROM = timedelta(minutes=15)
+"""How far back sign-ins that failed are counted."""
+MOST_FOR_ACCOUNT = 5
+"""Failures for one account from one network. Counted for the pair, so that nobody can lock out somebody elsewhere."""
+MOST_FROM_NETWORK = 30
+"""Failures from one network, whatever the account."""
+
+SHORTEST_PASSWORD = 12
+LONGEST_PASSWORD = 200
+
+
+class Right(StrEnum):
+    """What a page or a button asks of whoever uses it."""
+
+    LOOK = "look"
+    """Figures and campaigns; nobody's address."""
+    READERS = "readers"
+    """Addresses, and what people may ask about their data."""
+    WRITE = "write"
+    """Campaigns, lists, layouts, images."""
+    SEND = "send"
+    """Send, pause, cancel."""
+    OWN = "own"
+    """The house: operators, tokens, relays, policy, log."""
+
+
+_RIGHTS: dict[str, frozenset[Right]] = {
+    "viewer": frozenset({Right.LOOK}),
+    "editor": frozenset({Right.LOOK, Right.READERS, Right.WRITE, Right.SEND}),
+    "owner": frozenset(Right),
+}
+
+
+def rights_of(role: str) -> frozenset[Right]:
+    """None at all for a role that there is not."""
+    return _RIGHTS.get(role, frozenset())

@@ -1,0 +1,19 @@
+"""The operators' pages. Each parses, calls one service, renders; what a rule says, the service knows.
+
+They work without JavaScript; one small script of ours makes them better. Nothing is loaded from elsewhere.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from newsletter.web.console import account, home, signin
+from newsletter.web.console.guard import ConsoleRoutes
+
+PARTS: tuple[ConsoleRoutes, ...] = (signin.routes, account.routes, home.routes)
+
+
+def add_routes(app: web.Application) -> None:
+    """Below /console."""
+    for part in PARTS:
+        app.add_routes(part.table)

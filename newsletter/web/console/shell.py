@@ -1,0 +1,188 @@
+"""What all pages of the console have in common: the frame with its navigation, and how figures and times are written."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import jinja2
+from aiohttp import web
+
+from newsletter.core.i18n import long_date, long_time
+from newsletter.core.resources import resource
+from newsletter.operators.rules import Right
+from newsletter.subscribing.lists import all_lists
+from newsletter.web.console.guard import SESSION, cookie, seal
+from newsletter.web.context import CONSOLE, moment, services
+from newsletter.web.render import prefix
+from newsletter.web.static import assets
+
+LOOK_AGAIN = timedelta(seconds=15)
+"""For so long the figures beside the navigation are good."""
+UTC = ZoneInfo("UTC")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of the navigation. Whoever lacks the right does not see it."""
+
+    label: str
+    path: str
+    right: Right = Right.LOOK
+    badge: str = ""
+    """Which figure stands beside it."""
+
+
+NAVIGATION: tuple[tuple[str, tuple[Place, ...]], ...] = (("", (Place("Home", "/"),)),)
+"""Groups of lines; a floor that is not built yet has none, so that nothing leads nowhere."""
+
+DONE: dict[str, str] = {}
+"""What a page says after a form, by the word in its address. The parts add theirs with `says`."""
+
+
+def says(**sentences: str) -> None:
+    """Sentences of a part of the console; each word means one thing."""
+    for word, sentence in sentences.items():
+        if DONE.setdefault(word, sentence) != sentence:
+            raise ValueError(f"{word} means something else already")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What stands beside the navigation."""
+
+    at: datetime
+    sending: int
+    """Campaigns under way."""
+    overdue: int
+    """Promises."""
+    zone: ZoneInfo
+    """That times are shown in: the first list's."""
+
+
+FACTS = web.AppKey("facts", dict[str, Facts])
+
+
+async def facts(request: web.Request) -> Facts:
+    """Remembered for a moment: every page asks."""
+    kept, now = request.app[FACTS], moment(request)
+    known = kept.get("facts")
+    if known is None or not timedelta(0) <= now - known.at < LOOK_AGAIN:
+        zones = [each.zone for each in await all_lists(services(request).db)]
+        standings = await services(request).outlook.standings(now=now)
+        sending = await services(request).campaigns.count_under_way()
+        overdue = sum(each.overdue > 0 for each in standings)
+        known = kept["facts"] = Facts(now, sending, overdue, zones[0] if zones else UTC)
+    return known
+
+
+async def console_page(request: web.Request, template: str, *, status: int = 200, **shown: Any) -> web.Response:
+    """A page inside the frame, for somebody who is signed in. `title` has to be among what is shown."""
+    known, session = await facts(request), request[SESSION]
+    return bare_page(
+        request,
+        template,
+        status=status,
+        session=session,
+        navigation=_navigation(request, known),
+        done=DONE.get(request.query.get("done", ""), ""),
+        now=moment(request),
+        may=session.may,
+        day=lambda value, zone=known.zone: long_date(value.astimezone(zone), "en"),
+        time=lambda value, zone=known.zone: long_time(value.astimezone(zone), "en"),
+        **shown,
+    )
+
+
+def bare_page(request: web.Request, template: str, *, status: int = 200, **shown: Any) -> web.Response:
+    """Without navigation: signing in, and what went wrong before."""
+    base = prefix(request)
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            {"session": None, "done": "", **shown},
+            base=base,
+            console=f"{base}{CONSOLE}",
+            seal=seal(cookie(request)),
+            asset=lambda name: f"{base}/static/{name}?v={assets()[name].version}",
+        )
+    )
+    return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
+
+
+def _navigation(request: web.Request, known: Facts) -> list[tuple[str, list[dict[str, Any]]]]:
+    here = request.path.removeprefix(CONSOLE)
+    badges = _badges(known)
+    groups = []
+    for heading, places in NAVIGATION:
+        lines = [
+            {"label": place.label, "path": place.path, "is_here": _is_here(place.path, here), "badge": badges.get(place.badge)}
+            for place in places
+            if request[SESSION].may(place.right)
+        ]
+        if lines:
+            groups.append((heading, lines))
+    return groups
+
+
+def _is_here(path: str, here: str) -> bool:
+    return here in ("", "/") if path == "/" else here == path or here.startswith(f"{path}/")
+
+
+def _badges(known: Facts) -> Mapping[str, tuple[str, str]]:
+    """Kind and words."""
+    badges = {"promises": ("bad", f"{known.overdue} overdue") if known.overdue else ("good", "kept")}
+    if known.sending:
+        badges["sending"] = ("live", str(known.sending))
+    return badges
+
+
+def ago(value: datetime, now: datetime) -> str:
+    """Roughly how long since, in words."""
+    seconds = int((now - value).total_seconds())
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+    return "just now"
+
+
+def until(value: datetime, now: datetime) -> str:
+    """Roughly how long from now, in words."""
+    seconds = int((value - now).total_seconds())
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = seconds // size
+            return f"in {count} {unit}{'' if count == 1 else 's'}"
+    return "in a moment" if seconds > 0 else "now"
+
+
+def percent(part: int, whole: int) -> str:
+    """99.4 %; never 100 of what is not whole, and never 0 of what is there."""
+    if not whole:
+        return "–"
+    share = part * 100 / whole
+    if 0 < share < 0.05:
+        return "under 0.1 %"
+    if 99.95 <= share < 100:
+        return "over 99.9 %"
+    return f"{share:.1f} %"
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resource("templates", "console")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"grouped": lambda number: f"{number:,}", "ago": ago, "until": until}
+    environment.globals |= {"percent": percent}
+    return environment

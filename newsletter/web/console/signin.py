@@ -1,0 +1,227 @@
+"""Signing in and out, links that set a password, and the text that somebody had typed when their session ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from aiohttp import web
+from multidict import MultiDict
+
+from newsletter.core.errors import InvalidInput, InvalidToken, NotFound, TooMany
+from newsletter.operators.passwords import check_same
+from newsletter.operators.rules import SHORTEST_PASSWORD, Right
+from newsletter.operators.sessions import SignedIn
+from newsletter.web.console.guard import (
+    FORM,
+    HIDDEN_FIELD,
+    HOME,
+    SESSION,
+    SIGN_IN,
+    ConsoleRoutes,
+    cookie,
+    drop_cookie,
+    seal,
+    see,
+    session_of,
+    set_cookie,
+    way_back,
+    where_from,
+)
+from newsletter.web.console.shell import bare_page
+from newsletter.web.context import CONSOLE, moment, services
+from newsletter.web.render import prefix
+
+_CODE = f"{SIGN_IN}/code"
+_FORGOT = f"{CONSOLE}/forgot"
+_WELCOME = f"{CONSOLE}/welcome/{{token}}"
+MOST_KEPT = 500_000
+"""Characters of a form that are carried through signing in."""
+
+routes = ConsoleRoutes()
+
+
+@routes.get(CONSOLE, None)
+async def slash(request: web.Request) -> web.Response:
+    return see(request, HOME)
+
+
+@routes.get(SIGN_IN, None)
+async def show(request: web.Request) -> web.Response:
+    session = await session_of(request)
+    if session is not None and session.is_whole:
+        return see(request, way_back(request.query.get("next", "")))
+    return _form(request, back=way_back(request.query.get("next", "")))
+
+
+@routes.post(SIGN_IN, None)
+async def sign_in(request: web.Request) -> web.Response:
+    form = request[FORM]
+    try:
+        given, password = form.get("email", ""), form.get("password", "")
+        signed_in = await services(request).sessions.sign_in(given, password, where_from(request), now=moment(request))
+    except (InvalidInput, TooMany) as error:
+        return _form(
+            request,
+            back=way_back(form.get("next", "")),
+            kept=form.get("kept", ""),
+            given=form.get("email", ""),
+            problem=str(error),
+            status=429 if isinstance(error, TooMany) else 422,
+        )
+    if signed_in.needs_code:
+        answer = _code_form(request, back=way_back(form.get("next", "")), kept=form.get("kept", ""))
+        set_cookie(request, answer, signed_in.cookie)
+        return answer
+    return _let_in(request, signed_in)
+
+
+@routes.post(_CODE, None)
+async def give_code(request: web.Request) -> web.Response:
+    form = request[FORM]
+    back, kept = way_back(form.get("next", "")), form.get("kept", "")
+    try:
+        signed_in = await services(request).sessions.give_code(
+            cookie(request), form.get("code", "")[:100], where_from(request), now=moment(request)
+        )
+    except NotFound as error:
+        return _form(request, back=back, kept=kept, problem=str(error), status=422)
+    except (InvalidInput, TooMany) as error:
+        status = 429 if isinstance(error, TooMany) else 422
+        return _code_form(request, back=back, kept=kept, problem=str(error), status=status)
+    return _let_in(request, signed_in)
+
+
+@routes.post(f"{CONSOLE}/sign-out", Right.LOOK)
+async def sign_out(request: web.Request) -> web.Response:
+    await services(request).sessions.sign_out(request[SESSION], now=moment(request))
+    answer = see(request, SIGN_IN)
+    drop_cookie(request, answer)
+    return answer
+
+
+@routes.get(_FORGOT, None)
+async def show_forgot(request: web.Request) -> web.Response:
+    return bare_page(request, "forgot.html", title="Forgot your password?", sent=False, problem="", given="")
+
+
+@routes.post(_FORGOT, None)
+async def forgot(request: web.Request) -> web.Response:
+    given = request[FORM].get("email", "")
+    problem, status = "", 200
+    try:
+        await services(request).accounts.forgot(given, where_from(request), now=moment(request))
+    except (InvalidInput, TooMany) as error:
+        problem, status = str(error), 429 if isinstance(error, TooMany) else 422
+    title = "Forgot your password?" if problem else "Look into your mail"
+    return bare_page(request, "forgot.html", status=status, title=title, sent=not problem, problem=problem, given=given)
+
+
+@routes.get(_WELCOME, None)
+async def show_welcome(request: web.Request) -> web.Response:
+    return await _welcome(request)
+
+
+@routes.post(_WELCOME, None)
+async def welcome(request: web.Request) -> web.Response:
+    """Sets the password, and then asks for it: who follows a link has shown that they know it."""
+    form, token = request[FORM], request.match_info["token"]
+    try:
+        check_same(form.get("password", ""), form.get("again", ""))
+        address = await services(request).accounts.welcome(
+            token, form.get("password", ""), form.get("email"), now=moment(request)
+        )
+    except InvalidInput as error:
+        return await _welcome(request, error, form)
+    answer = _form(request, back=HOME, given=address, done="Your password is set. Please sign in with it.")
+    drop_cookie(request, answer)
+    return answer
+
+
+async def _welcome(request: web.Request, error: InvalidInput | None = None, form: MultiDict[str] | None = None) -> web.Response:
+    try:
+        found = await services(request).accounts.open_link(request.match_info["token"], now=moment(request))
+    except InvalidToken:
+        raise NotFound("This link does not work any more: ask for a new one.") from None
+    return bare_page(
+        request,
+        "welcome.html",
+        status=422 if error else 200,
+        title=f"Welcome, {found.name}",
+        link=found,
+        shortest=SHORTEST_PASSWORD,
+        given=form.get("email", "") if form else "",
+        problem=str(error) if error else "",
+        field=error.field if error else "",
+    )
+
+
+def signed_out(request: web.Request) -> web.Response:
+    """In place of a page, for whoever is not signed in (any more). What they sent is carried on."""
+    if request.method == "POST":
+        form = request[FORM]
+        kept = json.dumps([request.path, [pair for pair in form.items() if pair[0] != HIDDEN_FIELD]])
+        return _form(request, back=HOME, kept=kept if len(kept) <= MOST_KEPT else "", status=401)
+    back = way_back(request.path_qs)
+    return see(request, f"{SIGN_IN}?next={_quoted(back)}" if back != HOME else SIGN_IN)
+
+
+def _quoted(path: str) -> str:
+    return quote(path, safe="/")
+
+
+def _let_in(request: web.Request, signed_in: SignedIn) -> web.Response:
+    form = request[FORM]
+    kept = _kept(form.get("kept", ""))
+    if kept:
+        path, fields = kept
+        answer = bare_page(
+            request,
+            "kept.html",
+            title="What you wrote is still here",
+            path=f"{prefix(request)}{path}",
+            fields=fields,
+            fresh_seal=seal(signed_in.cookie),
+        )
+    else:
+        answer = see(request, way_back(form.get("next", "")))
+    set_cookie(request, answer, signed_in.cookie)
+    return answer
+
+
+def _kept(given: str) -> tuple[str, Sequence[tuple[str, str]]] | None:
+    """It went through the browser, so it may be anything: nothing is believed of it, and whoever sees it presses a button."""
+    try:
+        path, fields = json.loads(given[:MOST_KEPT])
+        pairs = [(str(name), str(value)) for name, value in fields]
+    except (ValueError, TypeError):
+        return None
+    return (path, pairs) if isinstance(path, str) and way_back(path) == path and pairs else None
+
+
+def _form(
+    request: web.Request,
+    *,
+    back: str,
+    kept: str = "",
+    given: str = "",
+    problem: str = "",
+    done: str = "",
+    status: int = 200,
+) -> web.Response:
+    return bare_page(
+        request,
+        "signin.html",
+        status=status,
+        title="Sign in",
+        back=back,
+        kept=kept,
+        given=given,
+        problem=problem,
+        done=done,
+    )
+
+
+def _code_form(request: web.Request, *, back: str, kept: str, problem: str = "", status: int = 200) -> web.Response:
+    return bare_page(request, "code.html", status=status, title="Your code", back=back, kept=kept, problem=problem)

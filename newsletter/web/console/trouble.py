@@ -1,0 +1,27 @@
+"""What the console answers when something cannot be done: inside its frame where that is possible."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from aiohttp import web
+
+from newsletter.web.console.guard import SESSION, SignedOut
+from newsletter.web.console.shell import bare_page, console_page
+from newsletter.web.console.signin import signed_out
+from newsletter.web.problems import Problem, as_json, wants_json
+
+
+async def answer(request: web.Request, problem: Problem, error: Exception) -> web.StreamResponse:
+    """Programs, our script among them, get JSON. Without a session people are asked to sign in."""
+    if wants_json(request):
+        return as_json(request, problem)
+    if isinstance(error, SignedOut):
+        return signed_out(request)
+    shown = {"title": problem.heading, "sentence": problem.sentence}
+    if SESSION in request and problem.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        response = await console_page(request, "problem.html", status=problem.status, **shown)
+    else:  # The frame needs the database.
+        response = bare_page(request, "trouble.html", status=problem.status, **shown)
+    response.headers.update(problem.headers)
+    return response
