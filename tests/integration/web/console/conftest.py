@@ -14,8 +14,8 @@ from argon2 import PasswordHasher
 
 from newsletter.app import House
 from newsletter.operators.passwords import Passwords
-from newsletter.operators.sessions import From
-from newsletter.web.console.guard import HIDDEN_FIELD, form_token
+from newsletter.operators.sessions import From, form_token
+from newsletter.web.console.guard import HIDDEN_FIELD
 from newsletter.web.server import make_app
 from tests.integration.web.conftest import Served
 from tests.integration.web.site import Client, Page, Site

@@ -14,7 +14,7 @@ from aiohttp import ClientResponse
 
 from newsletter.app import House
 from newsletter.core.errors import Conflict, NotFound, TooMany
-from newsletter.operators import second_factor
+from newsletter.core.keys import unwrap
 from newsletter.operators.sessions import From, WrongCredentials
 from tests.conftest import ManualClock
 from tests.integration.web.console.conftest import HERE, PASSWORD, SAME_SITE, Hire, Operator, location
@@ -230,7 +230,7 @@ async def test_secrets_lie_wrapped_and_bound_to_their_owner(editor: Operator, ho
     secret = await second_secret(editor)
     stored = await house.db.fetchval("select totp from operator where operator_id = $1", editor.operator_id)
     assert base64.b32decode(secret) not in stored
-    assert second_factor.unwrap(stored, house.settings.secret.get_secret_value(), f"totp {editor.operator_id}")
+    assert unwrap(stored, house.settings.secret.get_secret_value(), f"totp {editor.operator_id}")
 
 
 async def test_a_form_without_the_pages_own_field_or_from_elsewhere_changes_nothing(editor: Operator, viewer: Operator) -> None:
