@@ -55,7 +55,7 @@ create index operator_link_end on operator_link (expires_at);
 create index operator_link_operator on operator_link (operator_id);
 
 alter table limit_hit drop constraint limit_hit_kind_check;
-alter table limit_hit add constraint limit_hit_kind check (kind in ('network', 'mail', 'sign-in'));
+alter table limit_hit add constraint limit_hit_kind check (kind in ('network', 'mail', 'sign_in'));
 
 alter table outbox drop constraint outbox_kind;
 alter table outbox

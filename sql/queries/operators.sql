@@ -198,11 +198,11 @@ select count(*)::integer as due, min(disabled_at) as oldest from operator where 
 
 -- name: count_failures
 -- Sign-ins that failed, by code of a network, or of an account from a network.
-select count(*)::integer from limit_hit where code = :code and kind = 'sign-in' and occurred_at > :since;
+select count(*)::integer from limit_hit where code = :code and kind = 'sign_in' and occurred_at > :since;
 
 -- name: add_failures
 insert into limit_hit (code, kind, occurred_at, expires_at)
-select unnest(:codes::bytea[]), 'sign-in', :now, :expires_at;
+select unnest(:codes::bytea[]), 'sign_in', :now, :expires_at;
 
 -- name: audit_page
 -- Newest first, by number; of one operator where one is named.

@@ -127,6 +127,20 @@ WRITTEN = row(
 )
 REGISTERED = row("rights_request", kind="'access'", channel="'letter'", received_at=NOW, due_at=later("30 days"))
 ACTION = row("audit_log", occurred_at=NOW, operator="'ops'", action="'list.create'", target="'list 1'")
+OPERATOR = row("operator", name="'ada'", role="'editor'", created_at=NOW)
+SESSION = row(
+    "operator_session",
+    operator_id="1",
+    digest=HASH,
+    is_whole="true",
+    created_at=NOW,
+    seen_at=NOW,
+    idle_at=later("12 hours"),
+    ends_at=later("12 hours"),
+    network="'192.0.2.0/24'",
+    agent="''",
+)
+INVITATION = row("operator_link", operator_id="1", created_at=NOW, expires_at=later("3 days"))
 RUN = row("retention_run", promise="'left'", started_at=NOW, finished_at=NOW, removed="1")
 
 MADE: dict[str, tuple[timedelta, list[str]]] = {
@@ -147,6 +161,9 @@ MADE: dict[str, tuple[timedelta, list[str]]] = {
     "data-request": (timedelta(hours=24), [ASKED]),
     "contact-message": (timedelta(days=7), [WRITTEN]),
     "rights-request": (timedelta(days=365), [REGISTERED]),
+    "console-session": (timedelta(hours=12), [OPERATOR, SESSION]),
+    "operator-link": (timedelta(days=3), [OPERATOR, INVITATION]),
+    "former-operator": (timedelta(days=365), [OPERATOR, "update operator set disabled_at = $1::timestamptz"]),
     "audit-log": (timedelta(days=365), [ACTION]),
     "retention-runs": (timedelta(days=365), [RUN]),
 }

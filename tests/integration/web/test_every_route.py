@@ -21,6 +21,10 @@ from newsletter.web.server import make_app
 from tests.integration.web.site import READER, Client, Page, Site
 
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+CONSOLE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -80,10 +84,10 @@ async def journey(site: Site) -> AsyncIterator[ClientResponse]:
 
 
 def check_headers(answer: ClientResponse, *, what: object) -> None:
-    headers = answer.headers
-    assert headers["Content-Security-Policy"] == POLICY, what
+    headers, is_console = answer.headers, urlsplit(str(answer.url)).path.startswith("/console")
+    assert headers["Content-Security-Policy"] == (CONSOLE_POLICY if is_console else POLICY), what
     assert headers["X-Content-Type-Options"] == "nosniff", what
-    assert headers["Referrer-Policy"] == "no-referrer", what
+    assert headers["Referrer-Policy"] == ("same-origin" if is_console else "no-referrer"), what
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin", what
     assert headers["Permissions-Policy"].startswith("camera=()"), what
     assert headers["Strict-Transport-Security"] == "max-age=31536000", what
