@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from gettext import NullTranslations
 
-from newsletter.core.database import Connection
-from newsletter.core.promises import Due, Kept, Promise
+from newsletter.core.promises import Promise, by_age
 from newsletter.operators import store
 
 
@@ -20,12 +19,6 @@ def promises(*, log_days: int) -> list[Promise]:
 
     kept_for = timedelta(days=log_days)
 
-    async def keep(db: Connection, now: datetime, size: int) -> Kept:
-        return (await store.expire_audit(db, before=now - kept_for, size=size)).due_after(kept_for)
-
-    async def due(db: Connection, now: datetime) -> Due:
-        return (await store.due_audit(db, before=now - kept_for)).due_after(kept_for)
-
     return [
         Promise(
             "audit-log",
@@ -34,7 +27,6 @@ def promises(*, log_days: int) -> list[Promise]:
             at_most=timedelta(days=366),
             every=timedelta(hours=1),
             grace=timedelta(days=1),
-            keep=keep,
-            due=due,
+            **by_age(kept_for, store.expire_audit, store.due_audit),
         )
     ]
