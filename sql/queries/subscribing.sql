@@ -386,6 +386,10 @@ select subscriber_id, left_at from subscriber where subscriber_id = any(:subscri
 select subscriber_id, about, list_ids, language, message_id, created_at, expires_at from outbox
 where subscriber_id = any(:subscriber_ids::uuid[]) and kind = 'confirm' and state = 'queued' and expires_at > :now;
 
+-- name: say_that_lives_end
+-- Until the transaction ends, evidence may be deleted while its person stays: see migration 8.
+select set_config('newsletter.ends_lives', 'yes', true);
+
 -- name: begin_anew
 -- Of these people, whose time is over, the ones who have asked anew: the request stays as that of somebody new, and all that
 -- came before it goes. Gives them.
