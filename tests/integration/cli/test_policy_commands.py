@@ -105,8 +105,16 @@ async def test_subprocessors_are_added_changed_listed_and_removed(run: Run) -> N
     assert told == [post]
     assert (await run("subprocessor", "edit", "Post Ltd", "--country", "Iceland")).exit_code == 0
     assert json.loads((await run("subprocessor", "list", "--json")).stdout) == [post | {"country": "Iceland"}]
-    assert "Post Ltd" in (await run("subprocessor", "list")).stdout
+    assert (await run("subprocessor", "list")).stdout == (
+        "Post Ltd, Iceland\n  purpose: Delivers our letters\n  safeguard: Contract under Art. 28\n  hosts: a.example\n"
+    )
+    long = ("--safeguard", "Standard contractual clauses, and an assessment of what authorities there may ask for, " * 3)
+    assert (await run("subprocessor", "edit", "Post Ltd", *long)).exit_code == 0
+    shown = (await run("subprocessor", "list")).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert long[1].strip() in " ".join(shown.split())
     assert (await run("subprocessor", "remove", "Post Ltd")).exit_code == 0
+    assert (await run("subprocessor", "list")).stdout == "Nobody is named.\n"
     gone = await run("subprocessor", "remove", "Post Ltd")
     assert (gone.exit_code, 'There is no subprocessor "Post Ltd"' in gone.stderr) == (1, True)
 
