@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from newsletter.consent import store
-from newsletter.consent.rules import EVIDENCE_FOR, Event, Keeps, Reason, Suppression, may_be_asked, until
+from newsletter.consent.rules import EVIDENCE_FOR, Event, Keeps, Reason, SealedEvent, Suppression, may_be_asked, until
 from newsletter.consent.store import Standstill, SuppressionCount
 from newsletter.consent.withdrawal_file import Withdrawal
 from newsletter.core.database import Connection
@@ -152,6 +152,11 @@ async def suppress(db: Connection, subscriber_ids: Sequence[UUID], list_id: int,
 async def suppressions(db: Connection, subscriber_id: UUID, *, now: datetime) -> list[Suppression]:
     """What stands against mailing this person, on any list."""
     return await store.suppressions_of(db, subscriber_id=subscriber_id, now=now)
+
+
+async def sealed_evidence(db: Connection, subscriber_id: UUID) -> list[SealedEvent]:
+    """All that outlived an erasure, in the order it occurred; to be shown to the person, or on record."""
+    return await store.sealed_evidence(db, subscriber_id=subscriber_id)
 
 
 async def count_suppressions(db: Connection, reason: Reason | None, *, now: datetime) -> list[SuppressionCount]:

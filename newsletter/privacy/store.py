@@ -15,7 +15,6 @@ from newsletter.privacy.holdings import (
     Confirmation,
     Delivery,
     Event,
-    Evidence,
     HandedIn,
     Person,
     Subscription,
@@ -212,10 +211,6 @@ async def held_subscriptions(db: Connection, *, subscriber_id: UUID) -> list[Sub
 
 @_sql.statement
 async def held_events(db: Connection, *, subscriber_id: UUID) -> list[Event]: ...
-
-
-@_sql.statement
-async def held_evidence(db: Connection, *, subscriber_id: UUID) -> list[Evidence]: ...
 
 
 @_sql.statement

@@ -112,7 +112,7 @@ order by e.subscriber_id, e.event_id;
 
 -- name: sealed_evidence
 -- All that remains about one person, in the order it occurred, with the texts that its hashes stand for.
-select e.kind, l.slug as list, e.occurred_at, e.language, e.form, e.via, w.content as wording, m.content as mail,
+select e.kind, e.list_id, l.slug as list, e.occurred_at, e.language, e.form, e.via, w.content as wording, m.content as mail,
        p.content as process, e.address, host(e.network) as network, e.agent, e.erased_at, e.expires_at, e.held_at, e.hold_reason
 from evidence e
 left join list l using (list_id)

@@ -146,15 +146,6 @@ left join wording process on process.wording_hash = e.process_hash
 left join campaign c using (campaign_id)
 where e.subscriber_id = :subscriber_id order by e.event_id;
 
--- name: held_evidence
--- What stays of an earlier time with us, after an erasure.
-select v.list_id, v.kind, v.occurred_at, v.language, v.form, v.via, asked.content as wording, mailed.content as mail,
-       v.address, host(v.network) as network, v.agent, v.erased_at, v.expires_at, v.held_at
-from evidence v
-left join wording asked on asked.wording_hash = v.wording_hash
-left join wording mailed on mailed.wording_hash = v.mail_hash
-where v.subscriber_id = :subscriber_id order by v.evidence_id;
-
 -- name: held_deliveries
 -- Campaigns that were sent to them, the newest first, and what came of it.
 select c.name as campaign, c.list_id, d.state, d.attempts::integer as attempts, d.first_at, d.attempted_at, d.reply
