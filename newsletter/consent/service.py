@@ -101,6 +101,12 @@ class Ledger:
             now=now,
         )
 
+    async def record_pauses(
+        self, db: Connection, subscriber_ids: Sequence[UUID], list_id: int, *, via: str, now: datetime
+    ) -> None:
+        """Pauses of one list, or of all (0), that these people did not ask for just now, but as of `now`."""
+        await store.record_pauses(db, subscriber_ids=subscriber_ids, list_id=list_id, via=via, now=now)
+
     async def remember_erased(self, db: Connection, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
         """Call before the rows go: the keyed ids and the evidence that stay are made from them."""
         if self._keeps is not Keeps.NONE:

@@ -236,6 +236,13 @@ insert into consent_event (subscriber_id, list_id, kind, occurred_at, language, 
 select subscriber_id, list_id, 'unsubscribed', :now, language, '', :via
 from unnest(:subscriber_ids::uuid[], :list_ids::integer[], :languages::text[]) as ended(subscriber_id, list_id, language);
 
+-- name: record_pauses
+-- Evidence of pauses, of one list or (0) of all, that a replay does again. What is not here any more, or not yet again, cannot
+-- stand in it.
+insert into consent_event (subscriber_id, list_id, kind, occurred_at, language, form, via)
+select subscriber_id, nullif(:list_id::integer, 0), 'restricted', :now, language, '', :via from subscriber
+where subscriber_id = any(:subscriber_ids::uuid[]) and (:list_id = 0 or exists (select from list where list_id = :list_id));
+
 -- name: record_withdrawals
 -- Of many people at once, side by side.
 insert into withdrawal (kind, subscriber_id, list_id, occurred_at, until)
