@@ -188,7 +188,8 @@ select count(*)::integer as due, min(expires_at) as oldest from (
 ) over_time;
 
 -- name: expire_withdrawals
--- They hold the same code as a suppression, and go no later: refusals with theirs, the others with the longest.
+-- They hold the same code as a suppression, and go no later: refusals with theirs, the others with the longest. Where no file is
+-- set up they are unwritten to the end, and that goes too.
 -- Two looks, each with an index of its own, since one would read all that lies between the two times.
 with due as (
   (select withdrawal_id, occurred_at + :refused_for::interval as due_at from withdrawal
