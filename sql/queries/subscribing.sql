@@ -106,6 +106,9 @@ with asked as (
 ), said as (
   delete from contact_message where message_id in (
     select message_id from contact_message where subscriber_id = any(:subscriber_ids::uuid[]) for update skip locked)
+  returning message_id
+), registered as (
+  update rights_request r set message_id = null from said where r.message_id = said.message_id
 )
 delete from signup_request where request_id in (
   select request_id from signup_request where subscriber_id = any(:subscriber_ids::uuid[]) for update skip locked
