@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from newsletter.cli.house import as_json, command, moment, open_house, print_json, settings
+from newsletter.cli.house import as_json, command, moment, open_house, print_fields, print_json, print_wrapped, settings
 from newsletter.consent.rules import SealedEvent
 
 BY = "command line"
@@ -63,23 +63,23 @@ async def release(address: str) -> None:
 
 def _show(found: Sequence[SealedEvent]) -> None:
     first = found[0]
-    click.echo(f"Erased {moment(first.erased_at)}; kept until {moment(first.expires_at)}", nl=False)
-    click.echo(f", held since {moment(first.held_at)}: {first.hold_reason}" if first.held_at else "")
+    click.echo(f"Erased {moment(first.erased_at)}, kept until {moment(first.expires_at)}")
+    if first.held_at:
+        print_wrapped(f"Held since {moment(first.held_at)}: {first.hold_reason}", more="  ")
     for event in found:
         click.echo(f"\n{moment(event.occurred_at)}  {event.kind}  {event.list or 'every list'}")
-        told = {
-            "by": event.via,
-            "from": event.form,
-            "address": event.address,
-            "network": event.network,
-            "browser": event.agent,
-            "agreed to": event.wording,
-            "process": event.process,
-            "mail": event.mail,
-        }
-        for name, text in told.items():
-            if text:
-                click.echo(f"  {name}: " + text.strip().replace("\n", "\n    "))
+        print_fields(
+            {
+                "by": event.via,
+                "from": event.form,
+                "address": event.address,
+                "network": event.network,
+                "browser": event.agent,
+                "agreed to": event.wording,
+                "process": event.process,
+                "mail": event.mail,
+            }
+        )
 
 
 COMMANDS = [evidence]

@@ -8,12 +8,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+import textwrap
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import IO, Any, ParamSpec
 
 import click
 import uvloop
@@ -37,6 +38,8 @@ from newsletter.settings import Settings, load_settings
 P = ParamSpec("P")
 EX_CONFIG = 78
 """As in sysexits.h."""
+WIDTH = 80
+"""Columns."""
 RETRY_START = 2.0
 """Seconds between two tries to reach a database that is away."""
 
@@ -68,7 +71,16 @@ async def open_house(settings: Settings, *, name: str, connections: int = 4) -> 
         await db.close()
 
 
-class Misconfigured(click.ClickException):
+class Refused(click.ClickException):
+    """One line for logs and programs; for a terminal in lines that it has room for."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        to = file or sys.stderr
+        said = f"Error: {self.format_message()}"
+        click.echo(wrapped(said) if to.isatty() else said, file=to)
+
+
+class Misconfigured(Refused):
     """Only a changed configuration can help."""
 
     exit_code = EX_CONFIG
@@ -84,7 +96,7 @@ def command(function: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, Non
             uvloop.run(function(*args, **kwargs))
         except NewsletterError as error:
             hopeless = isinstance(error, SettingsError | WrongSecret | SchemaMismatch) and not isinstance(error, SchemaBehind)
-            raise (Misconfigured if hopeless else click.ClickException)(str(error)) from None
+            raise Misconfigured(str(error)) if hopeless else Refused(str(error)) from None
 
     return run
 
@@ -108,6 +120,30 @@ def print_table(rows: Sequence[tuple[str, ...]], *headings: str) -> None:
     widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
     for row in table:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def wrapped(text: str, *, indent: str = "", more: str = "") -> str:
+    """In lines that a terminal of 80 columns has room for, which begin with `indent`, or with `more` where one is continued.
+
+    A word is never cut: an address stays one that can be copied.
+    """
+    lines = []
+    for line in text.split("\n"):
+        lines += textwrap.wrap(
+            line, WIDTH, initial_indent=indent, subsequent_indent=more or indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return "\n".join(lines)
+
+
+def print_wrapped(text: str, *, indent: str = "", more: str = "") -> None:
+    click.echo(wrapped(text, indent=indent, more=more))
+
+
+def print_fields(fields: Mapping[str, str | None]) -> None:
+    """Below a heading, a line for each that is there."""
+    for name, text in fields.items():
+        if text:
+            print_wrapped(f"{name}: {text.strip()}", indent="  ", more="    ")
 
 
 def number_of(count: int, noun: str) -> str:

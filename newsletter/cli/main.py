@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 import click
 
 from newsletter import __version__
-from newsletter.cli import (
-    campaigns,
-    database,
-    dkim,
-    evidence,
-    lists,
-    operators,
-    policy,
-    privacy,
-    processes,
-    promises,
-    requests,
-    subprocessors,
-    subscribers,
-    suppressions,
-)
 
 
 class Commands(click.Group):
@@ -68,23 +53,24 @@ def main() -> None:
     """
 
 
-GROUPS = (
-    campaigns,
-    database,
-    dkim,
-    evidence,
-    lists,
-    operators,
-    policy,
-    privacy,
-    processes,
-    promises,
-    requests,
-    subprocessors,
-    subscribers,
-    suppressions,
+_FILES = (
+    "campaigns",
+    "database",
+    "dkim",
+    "evidence",
+    "lists",
+    "operators",
+    "policy",
+    "privacy",
+    "processes",
+    "promises",
+    "requests",
+    "subprocessors",
+    "subscribers",
+    "suppressions",
 )
+"""Of this folder; each says in COMMANDS what it adds."""
 
-for _group in GROUPS:
-    for _command in _group.COMMANDS:
+for _file in _FILES:
+    for _command in import_module(f"newsletter.cli.{_file}").COMMANDS:
         main.add_command(_command)

@@ -100,6 +100,7 @@ async def publish(*, notify: bool, no_notice: str | None, yes: bool, as_json: bo
     async with open_house(settings(), name="policy") as house:
         await _warn(house)
         if not yes:
+            await house.policy.check_publishing(notify=notify, no_notice=no_notice)
             told = _told(await house.policy.audience()) if notify else "tell nobody"
             click.confirm(f"Publish the policy as it is now, and {told}?", abort=True, err=True)
         done = await house.policy.publish(notify=notify, no_notice=no_notice, by=BY, now=house.clock.now())
@@ -114,6 +115,7 @@ async def notify(*, yes: bool, as_json: bool) -> None:
     """Tell readers of the last version after all, if they were not told."""
     async with open_house(settings(), name="policy") as house:
         if not yes:
+            await house.policy.check_notifying()
             click.confirm(f"Now {_told(await house.policy.audience())}?", abort=True, err=True)
         done = await house.policy.notify(by=BY, now=house.clock.now())
     _report(done, as_json=as_json)

@@ -45,9 +45,11 @@ def _print(done: Replayed) -> None:
     for file in done.files:
         click.echo(f"Read {file}")
     for file in done.missing:
-        click.echo(f"Something is missing before {file}: if you have the file in between, name it with --file.")
+        click.echo(f"Something is missing before {file}:")
+        click.echo("  if you have the file in between, name it with --file.")
     for file in done.torn:
-        click.echo(f"The last line of {file} is torn, as by a crash: what it said is unknown. All others were read.")
+        click.echo(f"The last line is torn, as by a crash, of {file}:")
+        click.echo("  what it said is unknown. All others were read.")
     click.echo(f"{number_of(done.withdrawals, 'withdrawal')}, of which the database did not know {done.unknown:,}.")
     for count, words in (
         (done.unsubscribed, "subscriptions ended"),

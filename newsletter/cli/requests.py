@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import click
 
-from newsletter.cli.house import as_json, command, open_house, print_json, print_table, settings
+from newsletter.cli.house import as_json, command, moment, open_house, print_json, print_table, print_wrapped, settings
 from newsletter.operators.service import COMMAND_LINE
 from newsletter.privacy.requests import CHANNELS, KINDS
+from newsletter.privacy.rules import RightsRequest
 
 
 @click.group()
@@ -58,10 +59,44 @@ async def list_(*, as_json: bool) -> None:
         for each in found
     ]
     print_table(rows, "NUMBER", "ABOUT", "CAME BY", "CAME", "DUE", "NOTE")
+    for each in found:
+        _tell_mail(each)
+
+
+def _tell_mail(request: RightsRequest) -> None:
+    """Where its text did not reach whoever answers."""
+    read = f"Read it with `newsletter request read {request.number}`, until {moment(request.readable_until)}."
+    match request.mail:
+        case "refused":
+            print_wrapped(f"\nRequest {request.number}: the relay refused its mail. {request.reply or ''}".rstrip())
+            print_wrapped(f"{read} Then see whether NEWSLETTER_PRIVACY_CONTACT takes mail.", indent="  ")
+        case "waiting":
+            print_wrapped(f"\nRequest {request.number}: its mail waits for a relay.")
+            print_wrapped(read, indent="  ")
+        case "lost":
+            print_wrapped(f"\nRequest {request.number}: its mail was never handed over, and its text is deleted.")
 
 
 _NOTE = 12
 """Characters of a note that a line of 80 has room for; --json has all of it."""
+
+
+@request.command()
+@click.argument("number", type=click.IntRange(min=1))
+@as_json
+@command
+async def read(number: int, *, as_json: bool) -> None:
+    """What was written on the page, where no relay has taken the mail.
+
+    It is recorded that this was done.
+    """
+    async with open_house(settings(), name="request") as house:
+        message = await house.register.read(number, by=COMMAND_LINE, now=house.clock.now())
+    if as_json:
+        print_json(message)
+        return
+    click.echo(f"{moment(message.received_at)}, from {message.address}\n")
+    print_wrapped(message.content)
 
 
 @request.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from newsletter.cli.house import as_json, command, open_house, print_json, print_table, settings
+from newsletter.cli.house import as_json, command, open_house, print_fields, print_json, print_wrapped, settings
 from newsletter.core.errors import InvalidInput
 from newsletter.operators.service import COMMAND_LINE
 from newsletter.privacy.policy import Subprocessor
@@ -86,8 +86,11 @@ async def show(*, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    rows = [(each.name, each.purpose, each.country, each.safeguard, ", ".join(each.hosts)) for each in found]
-    print_table(rows, "NAME", "PURPOSE", "COUNTRY", "SAFEGUARD", "HOSTS")
+    for each in found:
+        print_wrapped(f"{each.name}, {each.country}", more="  ")
+        print_fields({"purpose": each.purpose, "safeguard": each.safeguard, "hosts": ", ".join(each.hosts)})
+    if not found:
+        click.echo("Nobody is named.")
 
 
 def _report(found: list[Subprocessor], done: str, *, as_json: bool) -> None:

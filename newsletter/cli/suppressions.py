@@ -8,7 +8,18 @@ from typing import IO, Any
 
 import click
 
-from newsletter.cli.house import as_json, command, moment, number_of, open_house, print_json, print_table, settings
+from newsletter.cli.house import (
+    as_json,
+    command,
+    moment,
+    number_of,
+    open_house,
+    print_json,
+    print_table,
+    print_wrapped,
+    settings,
+    wrapped,
+)
 from newsletter.consent.rules import Reason
 from newsletter.core.errors import InvalidInput
 from newsletter.operators.service import COMMAND_LINE
@@ -99,13 +110,11 @@ async def take(*, file: Path, reason: str, slug: str | None, as_json: bool) -> N
         print_json(done)
         return
     for bad in done.bad_lines:
-        click.echo(f"Line {bad.line}: {bad.why}", err=True)
+        click.echo(wrapped(f"Line {bad.line}: {bad.why}", more="  "), err=True)
     if done.bad > len(done.bad_lines):
         click.echo(f"… and {done.bad - len(done.bad_lines):,} more lines that hold no address.", err=True)
-    click.echo(
-        f"Addresses: {done.addresses:,}, of which {done.suppressed:,} newly suppressed on {slug or EVERY}. "
-        f"{number_of(done.ended, 'subscription')} ended, {number_of(done.bad, 'line')} left out."
-    )
+    print_wrapped(f"Addresses: {done.addresses:,}, of which {done.suppressed:,} newly suppressed on {slug or EVERY}.")
+    click.echo(f"{number_of(done.ended, 'subscription')} ended, {number_of(done.bad, 'line')} left out.")
 
 
 def _opened(file: Path) -> AbstractContextManager[IO[Any]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 from gettext import NullTranslations
 from pathlib import Path
 
 from newsletter.consent import store, withdrawal_file
 from newsletter.consent.rules import EVIDENCE_AT_MOST, LEFT_FOR, REFUSED_FOR, Keeps
 from newsletter.core.database import Connection
-from newsletter.core.promises import Due, Kept, Promise
+from newsletter.core.promises import Due, Kept, Promise, by_expiry
 
 _THREE_YEARS = timedelta(days=3 * 365)
 _YEAR = timedelta(days=366)
@@ -58,36 +59,37 @@ def promises(*, origin_days: int, evidence_days: int, keeps: Keeps = Keeps.SEALE
             origins,
             deadline=timedelta(days=origin_days),
             at_most=_THREE_YEARS,
-            keep=_keep_origins,
-            due=_due_origins,
             **hourly,
+            **by_expiry(store.expire_origins, store.due_origins),
         ),
         Promise(
             "evidence",
             evidence,
             deadline=timedelta(days=evidence_days),
             at_most=EVIDENCE_AT_MOST,
-            keep=_keep_evidence,
-            due=_due_evidence,
             **hourly,
+            **by_expiry(
+                partial(store.expire_evidence, longest=EVIDENCE_AT_MOST), partial(store.due_evidence, longest=EVIDENCE_AT_MOST)
+            ),
         ),
         Promise(
             "suppression",
             suppressions,
             deadline=LEFT_FOR,
             at_most=_THREE_YEARS,
-            keep=_keep_suppressions,
-            due=_due_suppressions,
             **hourly,
+            **by_expiry(store.expire_suppressions, store.due_suppressions),
         ),
         Promise(
             "withdrawal",
             withdrawals,
             deadline=LEFT_FOR,
             at_most=_THREE_YEARS,
-            keep=_keep_withdrawals,
-            due=_due_withdrawals,
             **hourly,
+            **by_expiry(
+                partial(store.expire_withdrawals, refused_for=REFUSED_FOR, others_for=LEFT_FOR),
+                partial(store.due_withdrawals, refused_for=REFUSED_FOR, others_for=LEFT_FOR),
+            ),
         ),
     ]
 
@@ -129,35 +131,3 @@ def file_promise(path: Path, *, backup_days: int) -> Promise:
         keep=keep,
         due=due,
     )
-
-
-async def _keep_origins(db: Connection, now: datetime, size: int) -> Kept:
-    return await store.expire_origins(db, now=now, size=size)
-
-
-async def _keep_evidence(db: Connection, now: datetime, size: int) -> Kept:
-    return await store.expire_evidence(db, now=now, longest=EVIDENCE_AT_MOST, size=size)
-
-
-async def _due_evidence(db: Connection, now: datetime) -> Due:
-    return await store.due_evidence(db, now=now, longest=EVIDENCE_AT_MOST)
-
-
-async def _keep_suppressions(db: Connection, now: datetime, size: int) -> Kept:
-    return await store.expire_suppressions(db, now=now, size=size)
-
-
-async def _keep_withdrawals(db: Connection, now: datetime, size: int) -> Kept:
-    return await store.expire_withdrawals(db, refused_for=REFUSED_FOR, others_for=LEFT_FOR, now=now, size=size)
-
-
-async def _due_origins(db: Connection, now: datetime) -> Due:
-    return await store.due_origins(db, now=now)
-
-
-async def _due_suppressions(db: Connection, now: datetime) -> Due:
-    return await store.due_suppressions(db, now=now)
-
-
-async def _due_withdrawals(db: Connection, now: datetime) -> Due:
-    return await store.due_withdrawals(db, refused_for=REFUSED_FOR, others_for=LEFT_FOR, now=now)

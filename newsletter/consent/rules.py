@@ -88,10 +88,12 @@ class Suppression:
 class SealedEvent:
     """One event of evidence that outlived the person, with the texts that its hashes stand for.
 
-    `address`, `network` and `agent` are there only where the settings keep evidence in full.
+    `address`, `network` and `agent` are there only where the settings keep evidence in full. `list_id` None: about the person;
+    `list` is that list's short name.
     """
 
     kind: str
+    list_id: int | None
     list: str | None
     occurred_at: datetime
     language: str

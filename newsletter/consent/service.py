@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from newsletter.consent import store
-from newsletter.consent.rules import EVIDENCE_FOR, Event, Keeps, Reason, Suppression, may_be_asked, until
+from newsletter.consent.rules import EVIDENCE_FOR, Event, Keeps, Reason, SealedEvent, Suppression, may_be_asked, until
 from newsletter.consent.store import Standstill, SuppressionCount
 from newsletter.consent.withdrawal_file import Withdrawal
 from newsletter.core.database import Connection
@@ -101,6 +101,12 @@ class Ledger:
             now=now,
         )
 
+    async def record_pauses(
+        self, db: Connection, subscriber_ids: Sequence[UUID], list_id: int, *, via: str, now: datetime
+    ) -> None:
+        """Pauses of one list, or of all (0), that these people did not ask for just now, but as of `now`."""
+        await store.record_pauses(db, subscriber_ids=subscriber_ids, list_id=list_id, via=via, now=now)
+
     async def remember_erased(self, db: Connection, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
         """Call before the rows go: the keyed ids and the evidence that stay are made from them."""
         if self._keeps is not Keeps.NONE:
@@ -152,6 +158,11 @@ async def suppress(db: Connection, subscriber_ids: Sequence[UUID], list_id: int,
 async def suppressions(db: Connection, subscriber_id: UUID, *, now: datetime) -> list[Suppression]:
     """What stands against mailing this person, on any list."""
     return await store.suppressions_of(db, subscriber_id=subscriber_id, now=now)
+
+
+async def sealed_evidence(db: Connection, subscriber_id: UUID) -> list[SealedEvent]:
+    """All that outlived an erasure, in the order it occurred; to be shown to the person, or on record."""
+    return await store.sealed_evidence(db, subscriber_id=subscriber_id)
 
 
 async def count_suppressions(db: Connection, reason: Reason | None, *, now: datetime) -> list[SuppressionCount]:

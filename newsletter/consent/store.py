@@ -190,6 +190,10 @@ async def record_endings(
 
 
 @_sql.statement
+async def record_pauses(db: Connection, *, subscriber_ids: Sequence[UUID], list_id: int, via: str, now: datetime) -> None: ...
+
+
+@_sql.statement
 async def record_withdrawals(
     db: Connection,
     *,

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from gettext import NullTranslations
+from typing import Protocol, TypedDict
 
 from newsletter.core.database import Connection
 
@@ -63,3 +64,50 @@ class Promise:
     def __post_init__(self) -> None:
         if not timedelta(0) < self.deadline <= self.at_most:
             raise ValueError(f"{self.name}: keeps for {self.deadline}, which is not within {self.at_most}")
+
+
+class Rule(TypedDict):
+    """The two of a promise that read the database."""
+
+    keep: Callable[[Connection, datetime, int], Awaitable[Kept]]
+    due: Callable[[Connection, datetime], Awaitable[Due]]
+
+
+class _Expire(Protocol):
+    def __call__(self, db: Connection, /, *, now: datetime, size: int) -> Awaitable[Kept]: ...
+
+
+class _Expired(Protocol):
+    def __call__(self, db: Connection, /, *, now: datetime) -> Awaitable[Due]: ...
+
+
+class _ExpireBefore(Protocol):
+    def __call__(self, db: Connection, /, *, before: datetime, size: int) -> Awaitable[Kept]: ...
+
+
+class _ExpiredBefore(Protocol):
+    def __call__(self, db: Connection, /, *, before: datetime) -> Awaitable[Due]: ...
+
+
+def by_expiry(expire: _Expire, due: _Expired) -> Rule:
+    """Of rows that say themselves when they are to go, by the two statements that look there."""
+
+    async def keep(db: Connection, now: datetime, size: int) -> Kept:
+        return await expire(db, now=now, size=size)
+
+    async def is_due(db: Connection, now: datetime) -> Due:
+        return await due(db, now=now)
+
+    return {"keep": keep, "due": is_due}
+
+
+def by_age(kept_for: timedelta, expire: _ExpireBefore, due: _ExpiredBefore) -> Rule:
+    """Of rows that say when they came, and are to go so long after that."""
+
+    async def keep(db: Connection, now: datetime, size: int) -> Kept:
+        return (await expire(db, before=now - kept_for, size=size)).due_after(kept_for)
+
+    async def is_due(db: Connection, now: datetime) -> Due:
+        return (await due(db, before=now - kept_for)).due_after(kept_for)
+
+    return {"keep": keep, "due": is_due}

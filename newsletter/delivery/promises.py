@@ -7,7 +7,7 @@ from gettext import NullTranslations
 
 from newsletter.core.database import Connection
 from newsletter.core.logs import get_logger
-from newsletter.core.promises import Due, Kept, Promise
+from newsletter.core.promises import Due, Kept, Promise, by_age
 from newsletter.delivery import store
 
 log = get_logger(__name__)
@@ -42,12 +42,6 @@ def promises(*, delivery_days: int) -> list[Promise]:
     def paces(words: NullTranslations) -> str:
         return words.gettext("How much mail a provider took from us at a time is forgotten after a day.")
 
-    async def forget(db: Connection, now: datetime, size: int) -> Kept:
-        return (await store.forget_paces(db, before=now - PACES_KEPT, size=size)).due_after(PACES_KEPT)
-
-    async def due_paces(db: Connection, now: datetime) -> Due:
-        return (await store.due_paces(db, before=now - PACES_KEPT)).due_after(PACES_KEPT)
-
     return [
         Promise(
             "deliveries",
@@ -59,5 +53,13 @@ def promises(*, delivery_days: int) -> list[Promise]:
             keep=drop,
             due=due,
         ),
-        Promise("paces", paces, deadline=PACES_KEPT, at_most=PACES_KEPT, every=_HOUR, grace=_DAY, keep=forget, due=due_paces),
+        Promise(
+            "paces",
+            paces,
+            deadline=PACES_KEPT,
+            at_most=PACES_KEPT,
+            every=_HOUR,
+            grace=_DAY,
+            **by_age(PACES_KEPT, store.forget_paces, store.due_paces),
+        ),
     ]

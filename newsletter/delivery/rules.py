@@ -13,6 +13,9 @@ from newsletter.core.logs import scrub
 GIVE_UP_AFTER = timedelta(days=4)
 """After the first attempt (RFC 5321 section 4.5.4.1 asks for four to five days)."""
 
+LONGEST_WAIT = timedelta(days=7)
+"""How long a single mail of any kind stays in the outbox at most; most kinds less."""
+
 UNCERTAIN_ATTEMPTS = 3
 """How often a mail is handed over at most when each time the answer to its last dot is missing: a reader might get them all."""
 

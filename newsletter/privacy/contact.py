@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from newsletter.core.addresses import parse_address
@@ -12,13 +12,14 @@ from newsletter.core.errors import Conflict, InvalidInput
 from newsletter.core.i18n import N_
 from newsletter.core.keys import Keyring
 from newsletter.core.logs import network_of
+from newsletter.delivery.rules import LONGEST_WAIT
 from newsletter.privacy import store
 from newsletter.privacy.requests import due_of
 from newsletter.subscribing.limits import check_network
 from newsletter.subscribing.lists import lists_by_id
 from newsletter.subscribing.rules import HITS_KEPT
 
-LIVES = timedelta(days=7)
+LIVES = LONGEST_WAIT
 """How long a message waits for a relay: it is a request that has to be answered, and outlives a long weekend."""
 MOST_PER_NETWORK_HOUR = 10
 LONGEST_MESSAGE = 5000

@@ -50,26 +50,6 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Of an earlier time with us, which ended at `erased_at`."""
-
-    list_id: int | None
-    kind: str
-    occurred_at: datetime
-    language: str
-    form: str
-    via: str | None
-    wording: str | None
-    mail: str | None
-    address: str | None
-    network: str | None
-    agent: str | None
-    erased_at: datetime
-    expires_at: datetime
-    held_at: datetime | None
-
-
-@dataclass(frozen=True)
 class Delivery:
     campaign: str
     list_id: int

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from newsletter.consent.rules import Keeps, Reason, Suppression
+from newsletter.consent import service as consent
+from newsletter.consent.rules import Keeps, Reason, SealedEvent, Suppression
 from newsletter.core.addresses import parse_address
 from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
@@ -17,7 +18,6 @@ from newsletter.privacy.holdings import (
     Confirmation,
     Delivery,
     Event,
-    Evidence,
     HandedIn,
     Person,
     Subscription,
@@ -56,7 +56,7 @@ class Holdings:
     deliveries: Sequence[Delivery]
     suppressions: Sequence[Suppression]
     withdrawals: Sequence[Withdrawal]
-    evidence: Sequence[Evidence]
+    evidence: Sequence[SealedEvent]
     confirmations: Sequence[Confirmation]
     mails: Sequence[WaitingMail]
     handed_in: Sequence[HandedIn]
@@ -130,7 +130,7 @@ class MyData:
             deliveries=await store.held_deliveries(db, subscriber_id=who),
             suppressions=await store.held_suppressions(db, subscriber_id=who, now=now),
             withdrawals=await store.held_withdrawals(db, subscriber_id=who),
-            evidence=await store.held_evidence(db, subscriber_id=who),
+            evidence=await consent.sealed_evidence(db, who),
             confirmations=await store.held_confirmations(db, subscriber_id=who),
             mails=await store.held_mails(db, subscriber_id=who),
             handed_in=await store.held_requests(db, subscriber_id=who),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from gettext import NullTranslations
 
-from newsletter.core.database import Connection
-from newsletter.core.promises import Due, Kept, Promise
+from newsletter.core.promises import Promise, by_age, by_expiry
 from newsletter.privacy import contact, store
 from newsletter.privacy.requests import KEPT_FOR
 
@@ -23,12 +22,6 @@ def promises(*, log_days: int, confirm_hours: int) -> list[Promise]:
 
     kept_for = timedelta(days=log_days)
 
-    async def keep(db: Connection, now: datetime, size: int) -> Kept:
-        return (await store.expire_runs(db, before=now - kept_for, size=size)).due_after(kept_for)
-
-    async def due(db: Connection, now: datetime) -> Due:
-        return (await store.due_runs(db, before=now - kept_for)).due_after(kept_for)
-
     return [
         *_of_requests(confirm_hours),
         Promise(
@@ -38,8 +31,7 @@ def promises(*, log_days: int, confirm_hours: int) -> list[Promise]:
             at_most=timedelta(days=366),
             every=timedelta(hours=1),
             grace=timedelta(days=1),
-            keep=keep,
-            due=due,
+            **by_age(kept_for, store.expire_runs, store.due_runs),
         ),
     ]
 
@@ -67,23 +59,23 @@ def _of_requests(hours: int) -> list[Promise]:
             "after %(days)d days at most."
         ) % {"days": KEPT_FOR.days}
 
-    async def keep_registered(db: Connection, now: datetime, size: int) -> Kept:
-        return (await store.expire_rights_requests(db, before=now - KEPT_FOR, size=size)).due_after(KEPT_FOR)
-
-    async def due_registered(db: Connection, now: datetime) -> Due:
-        return (await store.due_rights_requests(db, before=now - KEPT_FOR)).due_after(KEPT_FOR)
-
     lives, day = timedelta(hours=hours), timedelta(days=1)
     return [
-        Promise("data-request", asked, deadline=lives, at_most=day, keep=_keep_asked, due=_due_asked, **_SOON),
+        Promise(
+            "data-request",
+            asked,
+            deadline=lives,
+            at_most=day,
+            **_SOON,
+            **by_expiry(store.expire_data_requests, store.due_data_requests),
+        ),
         Promise(
             "contact-message",
             written,
             deadline=contact.LIVES,
             at_most=contact.LIVES,
-            keep=_keep_written,
-            due=_due_written,
             **_SOON,
+            **by_expiry(store.expire_contact_messages, store.due_contact_messages),
         ),
         Promise(
             "rights-request",
@@ -92,23 +84,6 @@ def _of_requests(hours: int) -> list[Promise]:
             at_most=timedelta(days=366),
             every=timedelta(hours=1),
             grace=day,
-            keep=keep_registered,
-            due=due_registered,
+            **by_age(KEPT_FOR, store.expire_rights_requests, store.due_rights_requests),
         ),
     ]
-
-
-async def _keep_asked(db: Connection, now: datetime, size: int) -> Kept:
-    return await store.expire_data_requests(db, now=now, size=size)
-
-
-async def _due_asked(db: Connection, now: datetime) -> Due:
-    return await store.due_data_requests(db, now=now)
-
-
-async def _keep_written(db: Connection, now: datetime, size: int) -> Kept:
-    return await store.expire_contact_messages(db, now=now, size=size)
-
-
-async def _due_written(db: Connection, now: datetime) -> Due:
-    return await store.due_contact_messages(db, now=now)

@@ -53,6 +53,16 @@ class Publication:
 
 
 @dataclass(frozen=True)
+class _Next:
+    """What is to be published, in each language, and what is recorded of telling readers."""
+
+    version: int
+    texts: Mapping[str, str]
+    notice: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
 class Audience:
     """Whom a notice goes to: a reader of two lists counts, and is told, once for each."""
 
@@ -123,15 +133,18 @@ class Policy:
         """Lists with confirmed readers, closed ones too: their readers' addresses are still here."""
         return await self._audience(self._db)
 
+    async def check_publishing(self, *, notify: bool, no_notice: str | None) -> None:
+        """Raise what `publish` would refuse as things are now, and change nothing: for whoever asks somebody before it."""
+        self._check_whole()
+        await self._next(self._db, notify=notify, no_notice=no_notice)
+
     async def publish(self, *, notify: bool, no_notice: str | None, by: str, now: datetime) -> Publication:
         """Keep the policy as it is now under the next number; tell the readers in the same transaction, or record why not.
 
         Raises `Conflict` when nothing has changed, somebody else just published, or settings are missing, and `InvalidInput`
         when it was not said whether to tell.
         """
-        if self._particulars.missing:
-            names = ", ".join(f"NEWSLETTER_{name.upper()}" for name in self._particulars.missing)
-            raise Conflict(f"This policy is not whole: set {names} first.")
+        self._check_whole()
         try:
             async with self._db.transaction() as db:
                 return await self._publish(db, notify=notify, no_notice=no_notice, by=by, now=now)
@@ -141,33 +154,51 @@ class Policy:
             raise
 
     async def _publish(self, db: Connection, *, notify: bool, no_notice: str | None, by: str, now: datetime) -> Publication:
+        new = await self._next(db, notify=notify, no_notice=no_notice)
+        await store.add_version(db, version=new.version, notice=new.notice, reason=new.reason, now=now)
+        for language, text in new.texts.items():
+            await store.add_text(db, version=new.version, language=language, content=text)
+        await self._audit(db, by, "policy.publish", f"policy version {new.version}", now)
+        told = await self._tell(db, new.version, by, now) if new.notice == "mailed" else []
+        return Publication(new.version, new.notice, told)
+
+    def _check_whole(self) -> None:
+        if self._particulars.missing:
+            names = ", ".join(f"NEWSLETTER_{name.upper()}" for name in self._particulars.missing)
+            raise Conflict(f"This policy is not whole: set {names} first.")
+
+    async def _next(self, db: Connection, *, notify: bool, no_notice: str | None) -> _Next:
         rows = await store.versions(db)
         last = rows[0].version if rows else 0
         texts = self._all_markdown(await self._sources(db))
-        before = await self._texts(db, last)
-        if before == texts:
+        if await self._texts(db, last) == texts:
             raise Conflict(f"Nothing has changed since version {last}: there is nothing to publish.")
         notice, reason = _notice(last == 0, notify, no_notice)
-        await store.add_version(db, version=last + 1, notice=notice, reason=reason, now=now)
-        for language, text in texts.items():
-            await store.add_text(db, version=last + 1, language=language, content=text)
-        await self._audit(db, by, "policy.publish", f"policy version {last + 1}", now)
-        told = await self._tell(db, last + 1, by, now) if notice == "mailed" else []
-        return Publication(last + 1, notice, told)
+        return _Next(last + 1, texts, notice, reason)
+
+    async def check_notifying(self) -> None:
+        """The same for `notify`."""
+        await self._untold(self._db)
 
     async def notify(self, *, by: str, now: datetime) -> Publication:
         """Tell readers of the newest version after all. Raises `Conflict` when they were told, or there is nothing to tell."""
         async with self._db.transaction() as db:
-            rows = await store.versions(db)
-            if not rows:
-                raise Conflict("No version was published yet: `newsletter policy publish` makes the first.")
-            newest = rows[0]
-            if newest.notice == "none":
-                raise Conflict("The first version replaces nothing: there is nothing to tell.")
-            if not await store.mark_mailed(db, version=newest.version):
-                raise Conflict(f"Readers were told of version {newest.version} already.")
-            await self._audit(db, by, "policy.notify", f"policy version {newest.version}", now)
-            return Publication(newest.version, "mailed", await self._tell(db, newest.version, by, now))
+            version = await self._untold(db)
+            if not await store.mark_mailed(db, version=version):
+                raise _told_already(version)
+            await self._audit(db, by, "policy.notify", f"policy version {version}", now)
+            return Publication(version, "mailed", await self._tell(db, version, by, now))
+
+    async def _untold(self, db: Connection) -> int:
+        rows = await store.versions(db)
+        if not rows:
+            raise Conflict("No version was published yet: `newsletter policy publish` makes the first.")
+        newest = rows[0]
+        if newest.notice == "none":
+            raise Conflict("The first version replaces nothing: there is nothing to tell.")
+        if newest.notice == "mailed":
+            raise _told_already(newest.version)
+        return newest.version
 
     async def unnamed_relays(self) -> list[str]:
         """Hosts of relays, other than on this machine, that belong to no subprocessor."""
@@ -226,6 +257,10 @@ class Policy:
         confirmed = {list_id: states.get("confirmed", 0) for list_id, states in (await sizes(db)).items()}
         lists = [each for each in await all_lists(db) if confirmed.get(each.list_id)]
         return Audience(lists, sum(confirmed[each.list_id] for each in lists))
+
+
+def _told_already(version: int) -> Conflict:
+    return Conflict(f"Readers were told of version {version} already.")
 
 
 def _notice(is_first: bool, notify: bool, no_notice: str | None) -> tuple[str, str | None]:

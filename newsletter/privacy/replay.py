@@ -128,6 +128,7 @@ class Replay:
             if kind == "restricted":
                 paused = [who for who in people if who in here and (end is None or end > now)]
                 await consent.pause_again(db, paused, list_id, end=end, now=at)
+                await self._ledger.record_pauses(db, paused, list_id, via=Via.OPERATOR.value, now=at)
                 result.restricted += len(paused)
                 continue
             returned = set(await store.confirmed_since(db, subscriber_ids=people, list_id=list_id, since=at))

@@ -1,6 +1,7 @@
 """The register of requests about people's data that somebody has to answer, with the day until which (GDPR Art. 12(3)).
 
-It names nobody. What people do by themselves on their page is done at once and stands here never.
+It names nobody. What was written on the page can be read here for as long as no relay has taken it. What people do by
+themselves on their page is done at once and stands here never.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from newsletter.core.audit import Audit
 from newsletter.core.database import Database
 from newsletter.core.errors import InvalidInput, NotFound
 from newsletter.privacy import store
-from newsletter.privacy.rules import months_later
-from newsletter.privacy.store import RightsRequest
+from newsletter.privacy.rules import RightsRequest, months_later
+from newsletter.privacy.store import ContactMessage
 
 KINDS = ("access", "portability", "rectification", "erasure", "restriction", "objection", "question")
 """GDPR Art. 15, 20, 16, 17, 18, 21; and whatever else is asked."""
 CHANNELS = ("page", "mail", "letter", "telephone")
 KEPT_FOR = timedelta(days=365)
 LONGEST_NOTE = 300
+_TOO_LARGE = 2**63
 
 
 def due_of(received_at: datetime) -> datetime:
@@ -59,10 +61,19 @@ class Register:
         """The first to be answered first."""
         return await store.rights_requests(self._db)
 
+    async def read(self, number: int, *, by: str, now: datetime) -> ContactMessage:
+        """What somebody wrote on the page, while no relay has taken it. Raises `NotFound`."""
+        async with self._db.transaction() as db:
+            message = await store.message_of_request(db, number=number) if number < _TOO_LARGE else None
+            if message is None:
+                raise NotFound(f"No message of request {number} is here: what was mailed stands in your mailbox alone.")
+            await self._audit(db, by, "request.read", f"request {number}", now)
+        return message
+
     async def done(self, number: int, *, by: str, now: datetime) -> None:
         """Answered; nothing of it is kept. Raises `NotFound`."""
         async with self._db.transaction() as db:
-            if number >= 2**63 or not await store.done_rights_request(db, number=number):
+            if number >= _TOO_LARGE or not await store.done_rights_request(db, number=number):
                 raise NotFound(f"There is no open request {number}: see newsletter request list.")
             await self._audit(db, by, "request.done", f"request {number}", now)
 

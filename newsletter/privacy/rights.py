@@ -27,6 +27,7 @@ from newsletter.privacy.rules import OBJECTIONS, PAUSES, Why, months_later
 from newsletter.subscribing import erasure
 from newsletter.subscribing import store as subscribing
 from newsletter.subscribing.joining import Joining, checked_name
+from newsletter.subscribing.leaving import part
 from newsletter.subscribing.lists import lists_by_id
 from newsletter.subscribing.rules import State, Via
 from newsletter.subscribing.store import Person
@@ -196,15 +197,8 @@ class Rights:
             raise InvalidInput(N_("There is no such subscription."), field="list")
 
     async def _end(self, db: Connection, person: Person, list_ids: Sequence[int], by: Actor, now: datetime) -> None:
-        """Confirmed ones by the usual clock; whoever has only asked so far leaves nothing behind of that."""
-        who = person.subscriber_id
-        ended = await subscribing.unsubscribe_from(db, subscriber_id=who, list_ids=list_ids, via=by.via.value, now=now)
-        dropped = await subscribing.drop_refused(db, subscriber_id=who, list_ids=list_ids)
-        await subscribing.drop_confirmations(db, subscriber_id=who, list_ids=list_ids)
-        await subscribing.leave(db, subscriber_id=who, now=now)
-        await self._record(db, Event.UNSUBSCRIBED, person, ended, by, now)
-        await self._record(db, Event.REFUSED, person, dropped, by, now)
-        await consent.withdraw(db, who, [*ended, *dropped], now=now)
-        await erasure.forget_unconfirmed(db, [who])
-        await erasure.count(db, ended, now=now, unsubscribed=1)
-        await erasure.count(db, dropped, now=now, refused=1)
+        """By the usual clock, and without a way back: this was no letter's link."""
+        ended = await subscribing.unsubscribe_from(
+            db, subscriber_id=person.subscriber_id, list_ids=list_ids, via=by.via.value, now=now
+        )
+        await part(db, self._ledger, person, list_ids, ended=ended, via=by.via, origin=by.origin, now=now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from calendar import monthrange
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -28,6 +29,24 @@ OBJECTIONS = {
     Why.NEVER_ASKED: N_("I object: never write to me again. I never asked for letters."),
 }
 """What is kept as the words of the objection (GDPR Art. 21(2)); no reason has to be given."""
+
+
+@dataclass(frozen=True)
+class RightsRequest:
+    """Somebody waits for an answer about their data until `due_at`."""
+
+    number: int
+    kind: str
+    channel: str
+    received_at: datetime
+    due_at: datetime
+    note: str
+    mail: str | None = None
+    """Of what was written on the page and not handed over: `waiting` for a relay, `refused` by one, `lost` with its time."""
+    reply: str | None = None
+    """What the relay said."""
+    readable_until: datetime | None = None
+    """When the text that was not handed over is deleted."""
 
 
 def months_later(moment: datetime, months: int) -> datetime:

@@ -15,7 +15,6 @@ from newsletter.privacy.holdings import (
     Confirmation,
     Delivery,
     Event,
-    Evidence,
     HandedIn,
     Person,
     Subscription,
@@ -23,6 +22,7 @@ from newsletter.privacy.holdings import (
     Withdrawal,
 )
 from newsletter.privacy.policy import Subprocessor, Version
+from newsletter.privacy.rules import RightsRequest
 
 _sql = Queries("privacy")
 
@@ -66,18 +66,6 @@ class ContactMessage:
     address: str
     content: str
     received_at: datetime
-
-
-@dataclass(frozen=True)
-class RightsRequest:
-    """Somebody waits for an answer about their data until `due_at`."""
-
-    number: int
-    kind: str
-    channel: str
-    received_at: datetime
-    due_at: datetime
-    note: str
 
 
 @_sql.statement
@@ -215,10 +203,6 @@ async def held_events(db: Connection, *, subscriber_id: UUID) -> list[Event]: ..
 
 
 @_sql.statement
-async def held_evidence(db: Connection, *, subscriber_id: UUID) -> list[Evidence]: ...
-
-
-@_sql.statement
 async def held_deliveries(db: Connection, *, subscriber_id: UUID) -> list[Delivery]: ...
 
 
@@ -281,6 +265,10 @@ async def add_rights_request(
 
 @_sql.statement
 async def rights_requests(db: Connection) -> list[RightsRequest]: ...
+
+
+@_sql.statement
+async def message_of_request(db: Connection, *, number: int) -> ContactMessage | None: ...
 
 
 @_sql.statement

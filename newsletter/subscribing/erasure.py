@@ -48,6 +48,7 @@ async def end_life(
     """
     await ledger.remember_erased(db, subscriber_ids, now=ended_at or now)
     list_ids = await store.lists_of(db, subscriber_ids=subscriber_ids)
+    await store.say_that_lives_end(db)
     anew = await store.begin_anew(db, subscriber_ids=subscriber_ids, now=now)
     mails = await store.queued_mails(db, subscriber_ids=anew, now=now)
     await delivery.forget_subscribers(db, subscriber_ids=anew)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -34,6 +35,48 @@ class Unsubscribed:
     """When the address is deleted; None while the person has another list."""
     undo_token: str | None
     """For the page's buttons: take it back, delete now."""
+
+
+async def part(
+    db: Connection,
+    ledger: Ledger,
+    person: Person,
+    list_ids: Sequence[int],
+    *,
+    ended: Sequence[int],
+    via: Via,
+    origin: Origin,
+    campaign_id: int | None = None,
+    now: datetime,
+) -> None:
+    """What follows when somebody says that they want no more of these lists, of which `ended` were confirmed until just now.
+
+    Whoever has only asked so far (also by the link of an earlier life) leaves nothing behind that could be taken back. Nothing
+    happens where there was nothing to end. In the caller's transaction, who holds the lock on the person.
+    """
+    who, asked = person.subscriber_id, sorted(set(list_ids) - set(ended))
+    dropped = await store.drop_refused(db, subscriber_id=who, list_ids=asked) if asked else []
+    if not ended and not dropped:
+        return
+    await store.drop_confirmations(db, subscriber_id=who, list_ids=list_ids)
+    await store.leave(db, subscriber_id=who, now=now)
+    for event, lists in ((Event.UNSUBSCRIBED, ended), (Event.REFUSED, dropped)):
+        if lists:
+            await ledger.record(
+                db,
+                event,
+                who,
+                lists,
+                origin,
+                language=person.language,
+                now=now,
+                via=via.value,
+                campaign_id=campaign_id,
+            )
+    await consent.withdraw(db, who, [*ended, *dropped], now=now)
+    await erasure.forget_unconfirmed(db, [who])
+    await erasure.count(db, ended, now=now, unsubscribed=1)
+    await erasure.count(db, dropped, now=now, refused=1)
 
 
 class Leaving:
@@ -75,25 +118,17 @@ class Leaving:
             undo_until=now + UNDO_WITHIN,
             now=now,
         )
-        # Whoever has only asked so far (with the link of an earlier life) leaves nothing behind that could be taken back.
-        if not ended and not await store.drop_refused(db, subscriber_id=who, list_ids=[list_id]):
-            return
-        await store.drop_confirmations(db, subscriber_id=who, list_ids=[list_id])
-        await store.leave(db, subscriber_id=who, now=now)
-        await self._ledger.record(
+        await part(
             db,
-            Event.UNSUBSCRIBED if ended else Event.REFUSED,
-            who,
+            self._ledger,
+            person,
             [list_id],
-            origin,
-            language=person.language,
-            now=now,
-            via=via.value,
+            ended=[list_id] if ended else [],
+            via=via,
+            origin=origin,
             campaign_id=link.campaign_id,
+            now=now,
         )
-        await consent.withdraw(db, who, [list_id], now=now)
-        await erasure.forget_unconfirmed(db, [who])
-        await erasure.count(db, [list_id], now=now, unsubscribed=int(ended), refused=int(not ended))
 
     async def _after(
         self, db: Connection, mailing_list: MailingList, link: UnsubscribeToken | UndoToken, now: datetime

@@ -9,8 +9,9 @@ from gettext import NullTranslations
 from newsletter.consent import service as consent
 from newsletter.consent.service import Ledger
 from newsletter.core.database import Connection
-from newsletter.core.promises import Due, Kept, Promise
+from newsletter.core.promises import Due, Kept, Promise, by_expiry
 from newsletter.delivery import store as delivery
+from newsletter.delivery.rules import LONGEST_WAIT
 from newsletter.subscribing import ending, erasure, store
 from newsletter.subscribing.rules import HITS_KEPT, Via, request_lives
 
@@ -59,7 +60,10 @@ def promises(*, confirm_hours: int, erase_left_days: int, ledger: Ledger) -> lis
         ) % {"hours": confirm_hours}
 
     def outbox(words: NullTranslations) -> str:
-        return words.gettext("A mail about your sign-up or your data that could not be delivered in its time is forgotten.")
+        return words.gettext(
+            "A mail about your sign-up or your data that could not be delivered in its time is forgotten, "
+            "after %(days)d days at most."
+        ) % {"days": LONGEST_WAIT.days}
 
     def limits(words: NullTranslations) -> str:
         return words.gettext(
@@ -96,14 +100,26 @@ def promises(*, confirm_hours: int, erase_left_days: int, ledger: Ledger) -> lis
             requests,
             deadline=request_lives(confirm_within),
             at_most=_DAY,
-            keep=_keep_requests,
-            due=_due_requests,
             **soon,
+            **by_expiry(store.expire_requests, store.due_requests),
         ),
-        Promise("confirmation", links, keep=_keep_confirmations, due=_due_confirmations, **within_a_day),
-        Promise("outbox", outbox, keep=_keep_outbox, due=_due_outbox, **within_a_day),
+        Promise("confirmation", links, **within_a_day, **by_expiry(store.expire_confirmations, store.due_confirmations)),
         Promise(
-            "limits", limits, deadline=HITS_KEPT, at_most=HITS_KEPT, every=_HOUR, grace=_DAY, keep=_keep_limits, due=_due_limits
+            "outbox",
+            outbox,
+            deadline=LONGEST_WAIT,
+            at_most=LONGEST_WAIT,
+            **soon,
+            **by_expiry(delivery.expire_mails, delivery.due_mails),
+        ),
+        Promise(
+            "limits",
+            limits,
+            deadline=HITS_KEPT,
+            at_most=HITS_KEPT,
+            every=_HOUR,
+            grace=_DAY,
+            **by_expiry(store.expire_hits, store.due_hits),
         ),
     ]
 
@@ -161,35 +177,3 @@ def keep_closed(ledger: Ledger) -> Callable[[Connection, datetime, int], Awaitab
 
 async def _due_closed(db: Connection, now: datetime) -> Due:
     return (await store.due_of_closed(db, closed_before=now - _HOUR)).due_after(_HOUR)
-
-
-async def _keep_requests(db: Connection, now: datetime, size: int) -> Kept:
-    return await store.expire_requests(db, now=now, size=size)
-
-
-async def _due_requests(db: Connection, now: datetime) -> Due:
-    return await store.due_requests(db, now=now)
-
-
-async def _keep_confirmations(db: Connection, now: datetime, size: int) -> Kept:
-    return await store.expire_confirmations(db, now=now, size=size)
-
-
-async def _due_confirmations(db: Connection, now: datetime) -> Due:
-    return await store.due_confirmations(db, now=now)
-
-
-async def _keep_outbox(db: Connection, now: datetime, size: int) -> Kept:
-    return await delivery.expire_mails(db, now=now, size=size)
-
-
-async def _due_outbox(db: Connection, now: datetime) -> Due:
-    return await delivery.due_mails(db, now=now)
-
-
-async def _keep_limits(db: Connection, now: datetime, size: int) -> Kept:
-    return await store.expire_hits(db, now=now, size=size)
-
-
-async def _due_limits(db: Connection, now: datetime) -> Due:
-    return await store.due_hits(db, now=now)

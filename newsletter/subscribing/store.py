@@ -476,6 +476,10 @@ async def queued_mails(db: Connection, *, subscriber_ids: Sequence[UUID], now: d
 
 
 @_sql.statement
+async def say_that_lives_end(db: Connection) -> None: ...
+
+
+@_sql.statement
 async def begin_anew(db: Connection, *, subscriber_ids: Sequence[UUID], now: datetime) -> list[UUID]: ...
 
 

@@ -54,11 +54,13 @@ where not exists (select from suppression x where x.subscriber_id = id)
 on conflict do nothing;
 
 -- name: carry_pauses
--- Whoever changes their address has not asked for an end of their pauses.
-insert into suppression (subscriber_id, list_id, reason, since, until)
+-- Whoever changes their address has not asked for an end of their pauses. Where the new one is paused too, the longer counts.
+insert into suppression as s (subscriber_id, list_id, reason, since, until)
 select :subscriber_id, list_id, reason, since, until from suppression
 where subscriber_id = :replaces and reason = 'restricted' and (until is null or until > :now)
-on conflict do nothing;
+on conflict (subscriber_id, list_id, reason) do update
+set since = greatest(s.since, excluded.since),
+    until = case when s.until is not null and excluded.until is not null then greatest(s.until, excluded.until) end;
 
 -- name: lift_own
 -- What only the person can lift, of that reason and for that list. True when there was something.
@@ -112,7 +114,7 @@ order by e.subscriber_id, e.event_id;
 
 -- name: sealed_evidence
 -- All that remains about one person, in the order it occurred, with the texts that its hashes stand for.
-select e.kind, l.slug as list, e.occurred_at, e.language, e.form, e.via, w.content as wording, m.content as mail,
+select e.kind, e.list_id, l.slug as list, e.occurred_at, e.language, e.form, e.via, w.content as wording, m.content as mail,
        p.content as process, e.address, host(e.network) as network, e.agent, e.erased_at, e.expires_at, e.held_at, e.hold_reason
 from evidence e
 left join list l using (list_id)
@@ -186,7 +188,8 @@ select count(*)::integer as due, min(expires_at) as oldest from (
 ) over_time;
 
 -- name: expire_withdrawals
--- They hold the same code as a suppression, and go no later: refusals with theirs, the others with the longest.
+-- They hold the same code as a suppression, and go no later: refusals with theirs, the others with the longest. Where no file is
+-- set up they are unwritten to the end, and that goes too.
 -- Two looks, each with an index of its own, since one would read all that lies between the two times.
 with due as (
   (select withdrawal_id, occurred_at + :refused_for::interval as due_at from withdrawal
@@ -233,6 +236,13 @@ group by reason, list_id order by reason, list_id;
 insert into consent_event (subscriber_id, list_id, kind, occurred_at, language, form, via)
 select subscriber_id, list_id, 'unsubscribed', :now, language, '', :via
 from unnest(:subscriber_ids::uuid[], :list_ids::integer[], :languages::text[]) as ended(subscriber_id, list_id, language);
+
+-- name: record_pauses
+-- Evidence of pauses, of one list or (0) of all, that a replay does again. What is not here any more, or not yet again, cannot
+-- stand in it.
+insert into consent_event (subscriber_id, list_id, kind, occurred_at, language, form, via)
+select subscriber_id, nullif(:list_id::integer, 0), 'restricted', :now, language, '', :via from subscriber
+where subscriber_id = any(:subscriber_ids::uuid[]) and (:list_id = 0 or exists (select from list where list_id = :list_id));
 
 -- name: record_withdrawals
 -- Of many people at once, side by side.

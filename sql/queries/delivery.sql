@@ -29,8 +29,9 @@ values (:kind, :request_id, :list_ids, :language, :message_id, :now, :expires_at
 -- name: drop_mail
 -- Taken by the relay, or nobody wants it any more. What it was made from goes with it.
 with gone as (delete from outbox where outbox_id = :outbox_id and epoch = :epoch returning kind, request_id),
-     asked as (delete from data_request r using gone where gone.kind = 'data' and r.request_id = gone.request_id)
-delete from contact_message m using gone where gone.kind = 'contact' and m.message_id = gone.request_id;
+     asked as (delete from data_request r using gone where gone.kind = 'data' and r.request_id = gone.request_id),
+     said as (delete from contact_message m using gone where gone.kind = 'contact' and m.message_id = gone.request_id)
+update rights_request r set message_id = null from gone where gone.kind = 'contact' and r.message_id = gone.request_id;
 
 -- name: defer_mail
 -- Tried again later.

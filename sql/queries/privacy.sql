@@ -146,15 +146,6 @@ left join wording process on process.wording_hash = e.process_hash
 left join campaign c using (campaign_id)
 where e.subscriber_id = :subscriber_id order by e.event_id;
 
--- name: held_evidence
--- What stays of an earlier time with us, after an erasure.
-select v.list_id, v.kind, v.occurred_at, v.language, v.form, v.via, asked.content as wording, mailed.content as mail,
-       v.address, host(v.network) as network, v.agent, v.erased_at, v.expires_at, v.held_at
-from evidence v
-left join wording asked on asked.wording_hash = v.wording_hash
-left join wording mailed on mailed.wording_hash = v.mail_hash
-where v.subscriber_id = :subscriber_id order by v.evidence_id;
-
 -- name: held_deliveries
 -- Campaigns that were sent to them, the newest first, and what came of it.
 select c.name as campaign, c.list_id, d.state, d.attempts::integer as attempts, d.first_at, d.attempted_at, d.reply
@@ -202,7 +193,8 @@ with said as (
   insert into limit_hit (code, kind, occurred_at, expires_at)
   select :network_code, 'network', :now, :hit_expires_at where :network_code::bytea is not null
 ), registered as (
-  insert into rights_request (kind, channel, received_at, due_at) values ('question', 'page', :now, :due_at)
+  insert into rights_request (kind, channel, received_at, due_at, message_id)
+  select 'question', 'page', :now, :due_at, message_id from said
 ), mail as (
   insert into outbox (kind, request_id, list_ids, language, message_id, created_at, expires_at, not_before)
   select 'contact', message_id, array[:list_id::integer], :speaks, :mail_id, :now, :expires_at, :now from said
@@ -226,12 +218,33 @@ insert into rights_request (kind, channel, received_at, due_at, note) values (:k
 returning number;
 
 -- name: rights_requests
--- The first to be answered first.
-select number, kind, channel, received_at, due_at, note from rights_request order by due_at, number;
+-- The first to be answered first, with what became of the mail that hands over what was written on the page: null for what was
+-- handed over, and for what came otherwise.
+select r.number, r.kind, r.channel, r.received_at, r.due_at, r.note,
+       case when r.message_id is null then null when m.message_id is null then 'lost' when o.state = 'failed' then 'refused'
+            else 'waiting' end as mail,
+       o.reply, m.expires_at as readable_until
+from rights_request r
+left join contact_message m using (message_id)
+left join outbox o on o.kind = 'contact' and o.request_id = m.message_id
+order by r.due_at, r.number;
+
+-- name: message_of_request
+-- What was written on the page, while its mail was not handed over.
+select m.address, m.content, m.received_at from rights_request r join contact_message m using (message_id)
+where r.number = :number;
 
 -- name: done_rights_request
--- Answered: nothing of it has to be kept.
-delete from rights_request where number = :number returning true;
+-- Answered: nothing of it has to be kept, nor what was written, where no mail hands that over any more.
+with done as (
+  delete from rights_request where number = :number returning message_id
+), said as (
+  delete from contact_message where message_id in (
+    select m.message_id from done join contact_message m using (message_id)
+    join outbox o on o.kind = 'contact' and o.request_id = m.message_id and o.state = 'failed'
+    for update of m skip locked)
+)
+select true from done;
 
 -- name: expire_rights_requests
 with due as (select number from rights_request where received_at <= :before order by received_at limit :size),

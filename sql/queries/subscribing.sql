@@ -106,6 +106,9 @@ with asked as (
 ), said as (
   delete from contact_message where message_id in (
     select message_id from contact_message where subscriber_id = any(:subscriber_ids::uuid[]) for update skip locked)
+  returning message_id
+), registered as (
+  update rights_request r set message_id = null from said where r.message_id = said.message_id
 )
 delete from signup_request where request_id in (
   select request_id from signup_request where subscriber_id = any(:subscriber_ids::uuid[]) for update skip locked
@@ -385,6 +388,10 @@ select subscriber_id, left_at from subscriber where subscriber_id = any(:subscri
 -- Confirmation mails of these people that have not been handed over yet.
 select subscriber_id, about, list_ids, language, message_id, created_at, expires_at from outbox
 where subscriber_id = any(:subscriber_ids::uuid[]) and kind = 'confirm' and state = 'queued' and expires_at > :now;
+
+-- name: say_that_lives_end
+-- Until the transaction ends, evidence may be deleted while its person stays: see migration 8.
+select set_config('newsletter.ends_lives', 'yes', true);
 
 -- name: begin_anew
 -- Of these people, whose time is over, the ones who have asked anew: the request stays as that of somebody new, and all that

@@ -30,11 +30,12 @@ async def test_evidence_of_the_deleted_is_opened_held_and_released(run: Run, peo
     opened = (await run("evidence", "open", ADA, *CASE)).output
     assert "agreed to: By subscribing you agree" in opened
     assert "ada@" not in opened.lower()
+    assert max(map(len, opened.splitlines())) <= 80
     told = json.loads((await run("evidence", "open", ADA, *CASE, "--json")).output)
     assert [event["kind"] for event in told] == ["asked", "confirmed", "unsubscribed"]
 
     assert (await run("evidence", "hold", ADA, *CASE)).output == "3 events are held.\n"
-    assert "held since" in (await run("evidence", "open", ADA, *CASE)).output
+    assert "\nHeld since" in (await run("evidence", "open", ADA, *CASE)).output
     assert (await run("evidence", "hold", ADA, *CASE)).exit_code == 1
     assert (await run("evidence", "release", ADA)).output == "3 events are released.\n"
     assert (await run("evidence", "release", ADA)).exit_code == 1

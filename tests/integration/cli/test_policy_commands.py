@@ -60,6 +60,20 @@ async def test_publishing_asks_first_and_its_versions_can_be_read_and_compared(r
     assert (await run("policy", "show", "--version", "3")).exit_code == 1
 
 
+async def test_what_would_be_refused_is_refused_before_anybody_is_asked(run: Run) -> None:
+    early = await run("policy", "notify")
+    assert (early.exit_code, early.stderr.startswith("Error: No version was published yet")) == (1, True)
+    first = await run("policy", "publish", "--notify")
+    assert (first.exit_code, first.stderr.startswith("Error: The first version replaces nothing")) == (1, True)
+    assert (await run("policy", "publish", "--yes")).exit_code == 0
+    same = await run("policy", "publish", "--notify")
+    assert (same.exit_code, same.stderr.startswith("Error: Nothing has changed since version 1")) == (1, True)
+    unsaid = await run("policy", "publish", NEWSLETTER_ERASE_LEFT_DAYS="7")
+    assert (unsaid.exit_code, unsaid.stderr.startswith("Error: Say whether readers are told")) == (1, True)
+    nothing = await run("policy", "notify")
+    assert (nothing.exit_code, nothing.stderr.startswith("Error: The first version replaces nothing")) == (1, True)
+
+
 async def test_notifying_says_whom_it_will_tell_and_does_it_once(run: Run, db: Database) -> None:
     assert (await run("policy", "publish", "--yes")).exit_code == 0
     fewer = {"NEWSLETTER_ERASE_LEFT_DAYS": "7"}
@@ -105,8 +119,16 @@ async def test_subprocessors_are_added_changed_listed_and_removed(run: Run) -> N
     assert told == [post]
     assert (await run("subprocessor", "edit", "Post Ltd", "--country", "Iceland")).exit_code == 0
     assert json.loads((await run("subprocessor", "list", "--json")).stdout) == [post | {"country": "Iceland"}]
-    assert "Post Ltd" in (await run("subprocessor", "list")).stdout
+    assert (await run("subprocessor", "list")).stdout == (
+        "Post Ltd, Iceland\n  purpose: Delivers our letters\n  safeguard: Contract under Art. 28\n  hosts: a.example\n"
+    )
+    long = ("--safeguard", "Standard contractual clauses, and an assessment of what authorities there may ask for, " * 3)
+    assert (await run("subprocessor", "edit", "Post Ltd", *long)).exit_code == 0
+    shown = (await run("subprocessor", "list")).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert long[1].strip() in " ".join(shown.split())
     assert (await run("subprocessor", "remove", "Post Ltd")).exit_code == 0
+    assert (await run("subprocessor", "list")).stdout == "Nobody is named.\n"
     gone = await run("subprocessor", "remove", "Post Ltd")
     assert (gone.exit_code, 'There is no subprocessor "Post Ltd"' in gone.stderr) == (1, True)
 

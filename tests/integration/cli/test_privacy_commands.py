@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from newsletter.app import House
+from newsletter.cli.house import Refused
 from newsletter.consent import withdrawal_file
 from newsletter.consent.withdrawal_file import Withdrawal
 from newsletter.dev.mailbox import Mailbox
@@ -17,6 +19,13 @@ from tests.integration.cli.conftest import Run
 from tests.people import People
 
 ADA, BEN = "ada@example.org", "ben@example.org"
+
+
+class Terminal(StringIO):
+    """What is printed to it, said to be one."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.fixture
@@ -68,6 +77,28 @@ async def test_a_replay_without_a_file_says_what_to_do(people: People, run: Run)
     assert "set NEWSLETTER_WITHDRAWAL_LOG, or name one with --file" in result.output
 
 
+async def test_an_error_is_one_line_for_programs_and_has_80_columns_on_a_terminal(people: People, run: Run) -> None:
+    (line,) = (await run("privacy", "replay")).stderr.splitlines()
+    shown = Terminal()
+    Refused(line.removeprefix("Error: ")).show(shown)
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80 < len(line)
+    assert " ".join(lines) == line
+
+
+async def test_a_replay_tells_of_a_torn_line_and_a_gap_in_80_columns(
+    people: People, run: Run, ahead: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    later = tmp_path / "later.jsonl"
+    withdrawal_file.begin(later, people.house.keyring.installation, begins=9999, now=people.clock.at)
+    later.write_bytes(later.read_bytes() + b'{"number": 7, "kind": "unsub')
+    told = (await run("privacy", "replay", "--file", ahead.name, "--file", later.name)).output
+    assert f"Something is missing before {later.name}:\n  if you have" in told
+    assert f"The last line is torn, as by a crash, of {later.name}:\n  what it said" in told
+    assert max(map(len, told.splitlines())) <= 80
+
+
 async def test_suppressing_by_hand(people: People, run: Run) -> None:
     await people.reader(ADA)
     added = await run("suppress", "add", ADA, "--reason", "objected")
@@ -93,10 +124,12 @@ async def test_importing_suppressions_from_a_file_or_a_pipe(people: People, run:
     file = tmp_path / "left.csv"
     file.write_bytes(b"\xef\xbb\xbfaddress,when\r\nada@example.org,2026\r\nzaffre at rare\r\nB\xe9n@example.org\r\n")
     result = await run("suppress", "import", str(file), "--reason", "left")
-    assert (
-        result.stdout == "Addresses: 1, of which 1 newly suppressed on every list. 0 subscriptions ended, 2 lines left out.\n"
+    assert result.stdout == (
+        "Addresses: 1, of which 1 newly suppressed on every list.\n0 subscriptions ended, 2 lines left out.\n"
     )
-    assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["Line 3", "Line 4"]
+    told = [line.split(":")[0] for line in result.stderr.splitlines() if not line.startswith(" ")]
+    assert told == ["Line 3", "Line 4"]
+    assert max(map(len, result.output.splitlines())) <= 80
     assert "zaffre" not in result.output
     piped = await run("suppress", "import", "-", "--reason", "left", "--json", typed=f"{ADA}\n{BEN}\n")
     told = json.loads(piped.output)

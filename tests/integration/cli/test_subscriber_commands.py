@@ -145,6 +145,23 @@ async def test_the_register_shows_who_waits_and_since_when_too_long(run: Run, pe
     assert [row["action"] for row in actions] == ["request.add", "request.add", "request.done"]
 
 
+async def test_the_register_says_how_to_read_what_no_relay_has_taken(run: Run, people: People) -> None:
+    await people.house.contact.write(ADA, "What do you hold about me?", "en", None, now=people.clock.at)
+    waiting = (await run("request", "list")).output
+    assert "Request 1: its mail waits for a relay.\n  Read it with `newsletter request read 1`, until 2026-11-28" in waiting
+    reply = "5.1.1 there is no such mailbox here, and there never was one, as far as anybody remembers"
+    await people.house.db.execute("update outbox set state = 'failed', reply = $1", reply)
+    listed = (await run("request", "list")).output
+    assert f"Request 1: the relay refused its mail. {reply}" in " ".join(listed.split())
+    assert max(map(len, listed.splitlines())) <= 80
+    read = (await run("request", "read", "1")).output
+    assert read == f"2026-11-21 14:05 UTC, from {ADA}\n\nWhat do you hold about me?\n"
+    assert json.loads((await run("request", "read", "1", "--json")).output)["address"] == ADA
+    await people.house.db.execute("delete from contact_message")
+    assert "was never handed over, and its text is deleted." in " ".join((await run("request", "list")).output.split())
+    assert (await run("request", "read", "1")).exit_code == 1
+
+
 async def test_a_note_names_nobody(run: Run, people: People) -> None:
     for note in ("from ada@example.org", "x" * 301, "a\nb"):
         refused = await run("request", "add", "access", "--note", note)

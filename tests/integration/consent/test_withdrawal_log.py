@@ -18,6 +18,7 @@ from newsletter.app import House
 from newsletter.consent import service as consent
 from newsletter.consent import store, withdrawal_file
 from newsletter.consent.promises import file_promise
+from newsletter.consent.rules import LEFT_FOR, REFUSED_FOR
 from newsletter.consent.withdrawal_file import NotOurs, Withdrawal
 from newsletter.consent.withdrawal_log import WithdrawalLog
 from newsletter.core.errors import InvalidInput
@@ -317,6 +318,37 @@ async def test_a_file_that_somebody_put_beside_it_is_not_deleted(people: People,
     people.clock.move(days=4000)
     await file_promise(log.path, backup_days=30).keep(people.house.db, people.clock.at, 500)
     assert beside.exists()
+
+
+# Before there is a file.
+
+
+async def test_what_no_file_was_there_for_stands_in_the_first_unless_its_time_is_over(
+    people: People, log: WithdrawalLog
+) -> None:
+    token = await people.sign_up(BEN)
+    assert token is not None
+    await people.refuse(token)
+    people.clock.at += REFUSED_FOR - timedelta(days=1)
+    await people.reader(ADA)
+    await people.unsubscribe(ADA)
+    people.clock.move(days=1, hours=1)
+    await people.tick()
+    assert await people.count("withdrawal") == await people.count("withdrawal_unwritten") == 1
+    assert await log.write(now=people.clock.at) == 1
+    assert ids(log) == [people.id_of(ADA)]
+    assert await people.count("withdrawal_unwritten") == 0
+
+
+async def test_where_there_is_never_a_file_nothing_is_kept_for_it_longer_than_the_withdrawal(people: People) -> None:
+    await people.reader(ADA)
+    await people.unsubscribe(ADA)
+    people.clock.at += timedelta(days=14)
+    await people.tick()
+    assert await people.count("withdrawal_unwritten") == 2
+    people.clock.at += LEFT_FOR + timedelta(hours=1)
+    await people.tick()
+    assert await people.count("withdrawal_unwritten") == 0
 
 
 # In the house.

@@ -295,3 +295,26 @@ async def test_evidence_is_append_only_even_for_the_owner(connection: Any, table
     assert owner
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await connection.execute(f"update {table} set {column} = {column}")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "delete from consent_event",
+        "delete from consent_event where false",
+        "truncate consent_event",
+        "truncate subscriber cascade",
+    ],
+)
+async def test_evidence_is_deleted_in_no_other_way_than_with_its_person(connection: Any, statement: str) -> None:
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(f"insert into consent_event ({', '.join(EVENT)}) values ({', '.join(EVENT.values())})")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="goes with the person"):
+            async with connection.transaction():
+                await connection.execute(statement)
+        await connection.execute(f"delete from subscriber where subscriber_id = {ID}")
+        assert await connection.fetchval("select count(*) from consent_event") == 0
+    finally:
+        await transaction.rollback()

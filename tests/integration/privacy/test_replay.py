@@ -139,6 +139,26 @@ async def test_a_pause_comes_back_with_its_end_unless_that_is_over(people: Peopl
     assert await people.house.db.fetchval("select until from suppression where reason = 'restricted'") == end
 
 
+async def test_a_pause_that_is_done_again_is_on_record_as_of_its_time(people: People, log: WithdrawalLog, lost: Lost) -> None:
+    for address in (ADA, BEN, CLEO):
+        await people.reader(address)
+    at, unknown = people.clock.move(hours=1), 99
+    lost.add("restricted", ADA)
+    lost.add("restricted", BEN, list_id=0)
+    lost.add("restricted", CLEO, list_id=unknown)  # A list that was made after the backup.
+    people.clock.move(hours=1)
+    for _ in range(2):  # Run twice, it changes nothing.
+        await run(people, log)
+        rows = await people.house.db.fetch(
+            "select subscriber_id, list_id, via, occurred_at from consent_event where kind = 'restricted' order by event_id"
+        )
+        assert [tuple(row) for row in rows] == [
+            (people.id_of(ADA), people.letter.list_id, "operator", at),
+            (people.id_of(BEN), None, "operator", at),
+        ]
+    assert await people.suppressions(CLEO) == {(unknown, "restricted")}
+
+
 async def test_the_end_of_a_pause_is_in_the_file(people: People, log: WithdrawalLog) -> None:
     who = await people.reader(ADA)
     await people.house.rights.restrict(who, people.letter.list_id, months=3, by=Actor(Via.PAGE, WEB), now=people.clock.at)

@@ -19,7 +19,7 @@ from newsletter.delivery.batches import claim
 from newsletter.delivery.rules import LEASE
 from newsletter.delivery.store import Batch, Outcomes
 from newsletter.privacy.rights import EVERY_LIST, Actor, NothingHeld
-from newsletter.privacy.rules import Why
+from newsletter.privacy.rules import Why, months_later
 from newsletter.subscribing.rules import Via
 from tests.people import WEB, People, links_in, token_in
 
@@ -247,6 +247,24 @@ async def test_a_pause_moves_along(people: People) -> None:
     assert (0, "restricted") not in await people.suppressions(ADA)
 
 
+@pytest.mark.parametrize(("old", "new", "stands"), [(6, 1, 6), (1, 6, 6), (None, 1, None), (1, None, None), (6, None, None)])
+async def test_where_both_addresses_are_paused_the_longer_pause_stands(
+    people: People, old: int | None, new: int | None, stands: int | None
+) -> None:
+    who, other = await people.reader(ADA), await people.reader(NEW)
+    at = people.clock.at
+    await people.house.rights.restrict(who, EVERY_LIST, months=old, by=PAGE, now=at)
+    await people.house.rights.restrict(other, EVERY_LIST, months=new, by=PAGE, now=at)
+    await people.letters()
+    people.clock.move(minutes=11)
+    await people.house.rights.move(who, NEW, by=PAGE, now=people.clock.at)
+    await people.confirm(await asked_of(people, NEW))
+    until = await people.house.db.fetchval(
+        "select until from suppression where (subscriber_id, reason) = ($1, 'restricted')", other
+    )
+    assert until == (None if stands is None else months_later(at, stands))
+
+
 async def test_an_address_that_reads_the_same_letters_is_asked_all_the_same(people: People) -> None:
     """Else nobody would have shown that it is theirs, and the old one would stay for ever."""
     who = await people.reader(ADA)
@@ -369,5 +387,6 @@ async def test_the_copy_reads_every_table_that_knows_people(people: People) -> N
         "select distinct c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid "
         "where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition "
         "and a.attname in ('subscriber_id', 'replaces')")  # fmt: skip
-    texts = " ".join(statement.text for name, (statement, _) in REGISTRY.items() if name.startswith("privacy.held_"))
+    read = [*(name for name in REGISTRY if name.startswith("privacy.held_")), "consent.sealed_evidence"]
+    texts = " ".join(REGISTRY[name][0].text for name in read)
     assert [row["relname"] for row in rows if not re.search(rf"\b{row['relname']}\b", texts)] == []

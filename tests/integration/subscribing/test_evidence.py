@@ -8,6 +8,7 @@ import pytest
 
 from newsletter.app import House
 from newsletter.core.errors import InvalidInput, NotFound
+from newsletter.privacy.export import as_record
 from tests.people import WEB, People
 
 ADA = "Ada@example.org"
@@ -37,6 +38,16 @@ async def test_sealed_evidence_says_what_was_agreed_to_and_names_nobody(people: 
     assert {(event.address, event.network, event.agent) for event in events} == {(None, None, None)}
     row = await people.house.db.fetchval("select string_agg(e::text, ' ') from evidence e")
     assert "ada@" not in row.lower()
+
+
+async def test_the_persons_own_copy_has_all_that_an_operator_can_open(people: People) -> None:
+    await erased(people)
+    opened = await people.house.evidence.open(ADA, reason="case 7", by=BY, now=people.clock.at)
+    held = await people.house.my_data.held(people.id_of(ADA), now=people.clock.at)
+    assert held.evidence == opened
+    asked = as_record(held, "en")["sealed_evidence"][0]
+    assert asked["process"].startswith("Double opt-in: ")
+    assert (asked["list"], asked["list_name"]) == ("letter", "The Northwind Letter")
 
 
 async def test_in_full_it_keeps_address_and_origin(people: People) -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from gettext import NullTranslations
 
 import pytest
+from pydantic import SecretStr
 
 from newsletter.app import House
+from newsletter.consent.service import Origin
+from newsletter.core.errors import NotFound
 from newsletter.privacy.contact import MOST_PER_NETWORK_HOUR
+from newsletter.privacy.rights import Actor
 from newsletter.privacy.service import Retention
+from newsletter.subscribing.rules import Via
 from tests.conftest import ManualClock
 from tests.integration.web.site import READER, Site, page
+from tests.relay import Say, ScriptedRelay, Stage
 
 CONTACT = "privacy@letters.example"
 MESSAGE = "Please tell me which letters you sent me.\n\nAda"
@@ -124,6 +131,74 @@ async def test_what_cannot_be_handed_over_is_forgotten_after_a_week(site: Site, 
     await keep(site.house.retention, clock, "contact-message", "outbox")
     rows = await site.database()
     assert rows["contact_message"] == rows["outbox"] == []
+
+
+async def refused(site: Site) -> None:
+    """The relay takes no mail to the privacy contact."""
+    async with ScriptedRelay() as relay:
+        relay.on(Stage.RCPT, Say("550 5.1.1 no such mailbox"))
+        url = SecretStr(f"smtp://127.0.0.1:{relay.port}?starttls=never")
+        changed = site.house.settings.model_copy(update={"smtp_url": url})
+        outbox = House(changed, site.house.db, site.house.keyring, site.house.clock).outbox()
+        await outbox.run_once()
+        await outbox.finish()
+        await outbox.close()
+
+
+async def test_the_register_tells_of_a_message_that_the_relay_refused_until_it_was_read_and_answered(
+    site: Site, clock: ManualClock
+) -> None:
+    await write(site)
+    await refused(site)
+    register = site.house.register
+    (line,) = await register.open()
+    assert (line.mail, line.reply, line.readable_until) == ("refused", "5.1.1 no such mailbox", clock.at + timedelta(days=7))
+    message = await register.read(line.number, by="ops", now=clock.at)
+    assert (message.address, message.content) == (READER, MESSAGE)
+    await register.done(line.number, by="ops", now=clock.at)
+    rows = await site.database()
+    assert rows["contact_message"] == rows["rights_request"] == []
+    actions = await site.house.db.fetch("select action, target from audit_log order by audit_id")
+    assert [tuple(row) for row in actions] == [("request.read", "request 1"), ("request.done", "request 1")]
+
+
+async def test_the_register_goes_on_telling_of_it_when_the_text_is_deleted(site: Site, clock: ManualClock) -> None:
+    await write(site)
+    clock.at += timedelta(days=7)
+    await keep(site.house.retention, clock, "contact-message", "outbox")
+    (line,) = await site.house.register.open()
+    assert (line.mail, line.readable_until) == ("lost", None)
+    with pytest.raises(NotFound):
+        await site.house.register.read(line.number, by="ops", now=clock.at)
+
+
+async def test_it_tells_nothing_of_what_was_handed_over_or_deleted_by_who_wrote_it(site: Site, clock: ManualClock) -> None:
+    await write(site)
+    (waiting,) = await site.house.register.open()
+    assert waiting.mail == "waiting"
+    await mailed(site)
+    await site.subscribe()
+    await write(site)
+    await refused(site)
+    actor = Actor(Via.PAGE, Origin("/data"))
+    await site.house.rights.erase(site.id_of(), by=actor, now=clock.at)
+    assert [line.mail for line in await site.house.register.open()] == [None, None]
+    assert (await site.database())["contact_message"] == []
+
+
+async def test_no_single_mail_waits_for_longer_than_the_promise_says(site: Site) -> None:
+    await site.post("/data", {"email": "somebody@example.org"})
+    await site.sign_up()
+    while await site.house.joining.process_once(now=site.house.clock.now()):
+        pass
+    while await site.house.asking.process_once(now=site.house.clock.now()):
+        pass
+    await write(site)
+    (promise,) = [each for each in site.house.retention.promises if each.name == "outbox"]
+    rows = await site.house.db.fetch("select kind, expires_at - created_at as lives from outbox")
+    assert {row["kind"] for row in rows} == {"confirm", "data", "contact"}
+    assert max(row["lives"] for row in rows) == promise.deadline
+    assert f"after {promise.deadline.days} days at most" in promise.sentence(NullTranslations())
 
 
 async def test_the_register_keeps_a_line_for_a_year_at_most(site: Site, clock: ManualClock) -> None:
