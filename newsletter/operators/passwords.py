@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import unicodedata
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from newsletter.core.errors import InvalidInput
+from newsletter.core.errors import InvalidInput, TooMany
 from newsletter.operators.rules import LONGEST_PASSWORD, SHORTEST_PASSWORD
 
 _AT_ONCE = 2
 """Hashes that one process works on; the rest wait, so that a flood of sign-ins takes no more memory than this."""
+
+
+_WAITING_AT_MOST = 40
+"""Further ones are turned away at once: at the end of a longer queue nobody waits any more."""
 
 
 class Passwords:
@@ -22,20 +28,33 @@ class Passwords:
         self._hasher = hasher or PasswordHasher()
         self._nobodys = self._hasher.hash("nobody's password")
         self._free = asyncio.Semaphore(_AT_ONCE)
+        self._waiting = 0
 
     async def hash(self, password: str) -> str:
-        async with self._free:
+        """Raises `TooMany` when too many others wait for the same."""
+        async with self._turn():
             return await asyncio.to_thread(self._hasher.hash, _normal(password))
 
     async def matches(self, stored: str | None, password: str) -> bool:
-        """Takes as long for somebody whom there is not (None), so that the time tells nothing."""
-        async with self._free:
+        """Takes as long for somebody whom there is not (None), so that the time tells nothing. Raises `TooMany`."""
+        async with self._turn():
             right = await asyncio.to_thread(self._verify, stored or self._nobodys, _normal(password)[: LONGEST_PASSWORD * 4])
         return right and stored is not None
 
     def is_outdated(self, stored: str) -> bool:
         """Hashed with weaker parameters than today's."""
         return self._hasher.check_needs_rehash(stored)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._waiting >= _WAITING_AT_MOST:
+            raise TooMany("Too many people sign in at this moment. Please try again in a few seconds.", retry_after=5)
+        self._waiting += 1
+        try:
+            async with self._free:
+                yield
+        finally:
+            self._waiting -= 1
 
     def _verify(self, stored: str, password: str) -> bool:
         try:

@@ -74,9 +74,12 @@ class ConsoleRoutes:
             async def guarded(request: web.Request) -> web.StreamResponse:
                 if request.method == "POST":
                     check_same_site(request)
-                    request[FORM], request[FILES] = await read_form_with_files(request, largest)
                 if right is not None:
                     await _check(request, right)
+                if request.method == "POST":  # Not before: who may not send a file is not listened to for long.
+                    request[FORM], request[FILES] = await read_form_with_files(request, largest)
+                    if right is not None:
+                        await _check_seal(request)
                 return await handler(request)
 
             self.guarded.append(Guarded(method, path, right))
@@ -92,15 +95,26 @@ async def _check(request: web.Request, right: Right) -> None:
     if session is None or not session.is_whole:
         if session is None:
             await sessions.note_ended(cookie(request), now=moment(request))
+        if request.method == "POST":
+            request[FORM], _ = await read_form_with_files(request, LARGEST_FOR_PROGRAMS)
         raise SignedOut("Please sign in.")
     request[SESSION] = session
-    where = f"{request.method} {request.match_info.route.resource.canonical if request.match_info.route.resource else ''}"
     if not session.may(right):
-        await sessions.note_refused(session, f"{where}, as {session.role}", now=moment(request))
+        await sessions.note_refused(session, f"{_route(request)}, as {session.role}", now=moment(request))
         raise Forbidden(f"Your role, {session.role}, does not allow this: ask an owner.")
-    if request.method == "POST" and not is_form_token(cookie(request), request[FORM].get(HIDDEN_FIELD, "")):
-        await sessions.note_refused(session, f"{where}, a form that is not of this session", now=moment(request))
+
+
+async def _check_seal(request: web.Request) -> None:
+    """Raises `ForgedForm`."""
+    if not is_form_token(cookie(request), request[FORM].get(HIDDEN_FIELD, "")):
+        what = f"{_route(request)}, a form that is not of this session"
+        await services(request).sessions.note_refused(request[SESSION], what, now=moment(request))
         raise ForgedForm("This form is from another session, or not from here. Please open the page again.")
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return f"{request.method} {resource.canonical if resource else ''}"
 
 
 def check_same_site(request: web.Request) -> None:

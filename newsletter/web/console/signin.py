@@ -161,7 +161,7 @@ def signed_out(request: web.Request) -> web.Response:
     """In place of a page, for whoever is not signed in (any more). What they sent is carried on."""
     if request.method == "POST":
         form = request[FORM]
-        kept = json.dumps([request.path, [pair for pair in form.items() if pair[0] != HIDDEN_FIELD]])
+        kept = json.dumps([request.path, [pair for pair in form.items() if pair[0] != HIDDEN_FIELD]], ensure_ascii=False)
         return _form(request, back=HOME, kept=kept if len(kept) <= MOST_KEPT else "", status=401)
     back = way_back(request.path_qs)
     return see(request, f"{SIGN_IN}?next={_quoted(back)}" if back != HOME else SIGN_IN)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from http.cookies import SimpleCookie
 from urllib.parse import urlsplit
@@ -326,3 +328,20 @@ async def test_there_is_a_first_link_until_somebody_has_a_password(house: House,
     assert await house.accounts.first_owner(now=clock.at) is None
     with pytest.raises(NotFound, match="used"):
         await house.accounts.welcome(urlsplit(first).path.rpartition("/")[2], PASSWORD, "ben@house.example", now=clock.at)
+
+
+async def test_who_is_not_signed_in_cannot_make_us_read_a_large_file(stranger: Operator) -> None:
+    async def file() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"x" * 60_000
+
+    headers = SAME_SITE | {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = await stranger.client.post("/console/sign-out", data=file(), headers=headers)
+    assert answer.status == 413
+
+
+async def test_a_flood_of_sign_ins_is_turned_away_instead_of_queued_without_end(editor: Operator) -> None:
+    passwords = editor.house.passwords
+    flood = await asyncio.gather(*(passwords.matches(None, "guess") for _ in range(60)), return_exceptions=True)
+    assert sum(isinstance(each, TooMany) for each in flood) == 20
+    assert await passwords.matches(await passwords.hash(PASSWORD), PASSWORD)
