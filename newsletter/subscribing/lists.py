@@ -20,11 +20,14 @@ from newsletter.delivery.headers import check_header_text
 from newsletter.subscribing import store
 from newsletter.subscribing.store import ListRow
 
-_time_zones = functools.cache(available_timezones)
+time_zones = functools.cache(available_timezones)
 """Remembered, since the standard library walks the file system for them each time: 40 ms."""
 
 SLUG = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 """A list's short name, as a pattern: what stands in addresses."""
+
+RESERVED = "new"
+"""No list's short name: the console makes lists there."""
 
 UNIQUE_VIOLATION = "23505"
 _TAKES_NONE = "There is no such list, or it takes no sign-ups."
@@ -196,6 +199,8 @@ async def create_list(db: Database, new: NewList, sender: NewSender | str, *, ba
 async def add_list(db: Connection, new: NewList, sender: NewSender | str, *, base_host: str, now: datetime) -> MailingList:
     """The same in the caller's transaction."""
     check_list(new)
+    if new.slug == RESERVED:
+        raise InvalidInput(f'"{RESERVED}" is the address of another page: choose another short name.', field="slug")
     taken = f'A list "{new.slug}" exists already: choose another short name.'
     if await store.lists(db, slugs=[new.slug], list_ids=None):  # Before its sender, who exists then as well.
         raise Conflict(taken)
@@ -320,7 +325,7 @@ def check_list(new: NewList) -> None:
         raise InvalidInput("A list needs a name in one language at least.", field="name")
     if unknown := [language for language in new.texts if language not in languages()]:
         raise InvalidInput(f"{unknown[0]} is not spoken here; there are {', '.join(languages())}.", field="language")
-    if new.time_zone not in _time_zones():
+    if new.time_zone not in time_zones():
         raise InvalidInput("The time zone must be one such as Europe/Berlin.", field="time zone")
     for text in new.texts.values():
         if not check_header_text(text.name, field="name").strip() or len(text.name) > 100:

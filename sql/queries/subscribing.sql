@@ -109,11 +109,11 @@ select l.list_id, live.confirmed, live.pending, live.unsubscribed, z.confirmed a
        z.unsubscribed as counted_unsubscribed, z.counted_at
 from list l left join list_size z using (list_id) cross join lateral (
   select (select count(*) from (select subscriber_id from subscription
-          where list_id = l.list_id and state = 'confirmed' order by subscriber_id limit :most) some) as confirmed,
+          where list_id = l.list_id and state = 'confirmed' order by subscriber_id limit :most) few) as confirmed,
          (select count(*) from (select subscriber_id from subscription
-          where list_id = l.list_id and state = 'pending' order by subscriber_id limit :most) some) as pending,
+          where list_id = l.list_id and state = 'pending' order by subscriber_id limit :most) few) as pending,
          (select count(*) from (select subscriber_id from subscription
-          where list_id = l.list_id and state = 'unsubscribed' order by subscriber_id limit :most) some) as unsubscribed
+          where list_id = l.list_id and state = 'unsubscribed' order by subscriber_id limit :most) few) as unsubscribed
 ) live
 where :list_id::integer is null or l.list_id = :list_id
 order by l.list_id;
