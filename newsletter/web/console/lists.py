@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from newsletter.core.errors import Conflict, InvalidInput, NotFound
-from newsletter.core.i18n import language_name, languages
+from newsletter.core.i18n import language_name, languages, translations
 from newsletter.operators.rules import Right
 from newsletter.subscribing.editing import CLOSED
 from newsletter.subscribing.lists import SLUG, ListText, MailingList, NewList, NewSender, list_by_slug, time_zones
@@ -77,6 +77,7 @@ async def show(request: web.Request) -> web.Response:
         page=services(request).links.subscribe(found.slug),
         wordings={each: consent_wording([found], each) for each in found.languages},
         codes={each: wording_code([found], each) for each in found.languages},
+        in_language=lambda words, language: translations(language).gettext(words),
         **_words(),
     )
 
@@ -228,16 +229,23 @@ _FIELDS = {
 _IN_EACH_LANGUAGE = ("name", "description", "wording", "language")
 
 
-def _problems(error: InvalidInput | None, given: Given) -> dict[str, str]:
-    """The message by the field that it stands beside; of several languages, by the first that has it."""
+class _Problems(dict[str, str]):
+    """Messages by the field that each stands beside; empty for all others."""
+
+    def __missing__(self, _: str) -> str:
+        return ""
+
+
+def _problems(error: InvalidInput | None, given: Given) -> _Problems:
+    """Of several languages, beside the one that is at fault."""
     if error is None:
-        return {}
+        return _Problems()
     field = _FIELDS.get(error.field or "", error.field or "")
     if field == "sender" and not given.get("sender", ""):
         field = "sender_name" if not given.get("sender_name", "").strip() else "postal_address"
     if field in _IN_EACH_LANGUAGE:
         field = f"name.{_named(given)}" if field in ("name", "language") else f"{field}.{_longest(given, field)}"
-    return {field: str(error)}
+    return _Problems({field: str(error)})
 
 
 def _named(given: Given) -> str:

@@ -48,7 +48,7 @@ STANDINGS = {
 
 routes = ConsoleRoutes()
 says(
-    asked_by_hand="If this address can be subscribed, a mail to confirm is on its way. Nothing else is sent until it is confirmed.",
+    asked_by_hand="A mail to confirm is on its way, if this address can be subscribed. Nothing else is sent until then.",
     corrected="Corrected.",
     paused="Paused: nothing is sent until the pause ends.",
     resumed="The pause has ended.",
