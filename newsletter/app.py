@@ -32,7 +32,7 @@ from newsletter.delivery.session import Mail
 from newsletter.delivery.signing import Signing
 from newsletter.delivery.store import QueuedMail
 from newsletter.delivery.throttle import Throttle, limits_of
-from newsletter.jobs.schedule import Schedule, retention_jobs, withdrawal_job
+from newsletter.jobs.schedule import Schedule, retention_jobs, sizes_job, withdrawal_job
 from newsletter.jobs.sending import CampaignSending
 from newsletter.jobs.worker import Worker
 from newsletter.operators import promises as operators_promises
@@ -56,12 +56,15 @@ from newsletter.privacy.service import Retention
 from newsletter.privacy.subprocessors import Subprocessors
 from newsletter.settings import Settings
 from newsletter.subscribing import promises as subscribing_promises
+from newsletter.subscribing.browsing import Browsing
 from newsletter.subscribing.confirming import Confirming
+from newsletter.subscribing.editing import ListEditing
 from newsletter.subscribing.ending import Ending
 from newsletter.subscribing.joining import Joining, JoiningConfig
 from newsletter.subscribing.leaving import Leaving
 from newsletter.subscribing.links import Links
 from newsletter.subscribing.mails import SubscriptionMails
+from newsletter.subscribing.reporting import ListReports
 from newsletter.subscribing.suppressing import Suppressing
 from newsletter.web.services import Services
 
@@ -131,7 +134,20 @@ class House:
                 dns_check=self.settings.dns_check,
                 dns_timeout=self.settings.dns_timeout,
             ),
+            audit,
         )
+
+    @cached_property
+    def list_reports(self) -> ListReports:
+        return ListReports(self.db)
+
+    @cached_property
+    def list_editing(self) -> ListEditing:
+        return ListEditing(self.db, audit, self.settings.relays, base_host=self.host)
+
+    @cached_property
+    def browsing(self) -> Browsing:
+        return Browsing(self.db, self.keyring, audit)
 
     @cached_property
     def confirming(self) -> Confirming:
@@ -317,7 +333,9 @@ class House:
             joining=self.joining,
             asking=self.asking,
             outbox=self.outbox(),
-            schedule=Schedule(self.db, self.clock, retention_jobs(self.retention), worker=name),
+            schedule=Schedule(
+                self.db, self.clock, [*retention_jobs(self.retention), sizes_job(self.list_reports)], worker=name
+            ),
             sending=self.sending(worker=name),
             beside=Schedule(self.db, self.clock, [withdrawal_job(self.withdrawal_log)], worker=name)
             if self.withdrawal_log
@@ -361,6 +379,9 @@ class House:
             clock=self.clock,
             links=self.links,
             joining=self.joining,
+            list_reports=self.list_reports,
+            list_editing=self.list_editing,
+            browsing=self.browsing,
             confirming=self.confirming,
             leaving=self.leaving,
             asking=self.asking,

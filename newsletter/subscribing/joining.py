@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,16 +16,17 @@ from newsletter.consent import service as consent
 from newsletter.consent.rules import Event
 from newsletter.consent.service import Ledger, Origin
 from newsletter.core.addresses import Address, check_deliverable, parse_address
+from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
-from newsletter.core.errors import DatabaseUnavailable, InvalidInput, StatementTimeout
-from newsletter.core.i18n import N_
+from newsletter.core.errors import Conflict, DatabaseUnavailable, InvalidInput, StatementTimeout
+from newsletter.core.i18n import N_, translations
 from newsletter.core.keys import Keyring
 from newsletter.core.logs import get_logger, network_of
 from newsletter.delivery import store as delivery
 from newsletter.delivery.headers import check_header_text
 from newsletter.subscribing import erasure, store
 from newsletter.subscribing.limits import check_network
-from newsletter.subscribing.lists import MailingList, lists_by_id, open_lists
+from newsletter.subscribing.lists import MailingList, list_by_slug, lists_by_id, open_lists
 from newsletter.subscribing.mails import consent_wording, pattern, process_wording
 from newsletter.subscribing.rules import (
     HITS_KEPT,
@@ -33,6 +35,7 @@ from newsletter.subscribing.rules import (
     SayAlready,
     State,
     StaySilent,
+    Via,
     decide,
     request_lives,
 )
@@ -58,6 +61,14 @@ class SignupForm:
     language: str
     origin: Origin
     name: str = ""
+    wording: str = ""
+    """Which words the form showed, as the SHA-256 of them; empty where it does not say."""
+
+
+BY_OPERATOR = "entered by an operator"
+"""In place of a form's address: the audit log says who."""
+_NO_FORM = N_("There was no form: at somebody's request our staff entered the address. What is asked stands in the mail.")
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -72,11 +83,12 @@ class JoiningConfig:
 class Joining:
     """Use cases of signing up; each owns its transaction."""
 
-    def __init__(self, db: Database, keyring: Keyring, ledger: Ledger, config: JoiningConfig) -> None:
+    def __init__(self, db: Database, keyring: Keyring, ledger: Ledger, config: JoiningConfig, audit: Audit) -> None:
         self._db = db
         self._keyring = keyring
         self._ledger = ledger
         self._config = config
+        self._audit = audit
 
     async def request(self, form: SignupForm, *, now: datetime) -> list[MailingList]:
         """Record a sign-up request; returns the lists that it is for. Does the same whatever is known of the address.
@@ -98,9 +110,44 @@ class Joining:
         language = lists[0].language(form.language)
         async with self._db.transaction() as connection:
             await self.hand_in(
-                connection, address, lists, form.origin, name=name, language=language, network_code=code, now=now
+                connection,
+                address,
+                lists,
+                form.origin,
+                name=name,
+                language=language,
+                network_code=code,
+                now=now,
+                shown=form.wording,
             )
         return lists
+
+    async def enter(
+        self, address: str, slug: str, *, name: str, language: str, operator: str, network: str | None, now: datetime
+    ) -> MailingList:
+        """An operator enters somebody who asked for it, for a private list too; they are mailed, and confirm, like all others.
+
+        `network`: the operator's, which counts towards the limit and is no evidence about anybody. Raises `InvalidInput`,
+        `NotFound`, `TooMany`, and `Conflict` for a list that is closed.
+        """
+        parsed, checked = parse_address(address), checked_name(name)
+        mailing_list = await list_by_slug(self._db, slug)
+        if mailing_list.closed:
+            raise Conflict("This list is closed: nobody can be added.")
+        code = await self.admit(parsed, network, now=now)
+        async with self._db.transaction() as db:
+            await self.hand_in(
+                db,
+                parsed,
+                [mailing_list],
+                Origin(BY_OPERATOR),
+                name=checked,
+                language=mailing_list.language(language),
+                network_code=code,
+                now=now,
+            )
+            await self._audit(db, operator, "subscriber.add", f"list {slug}", now)
+        return mailing_list
 
     async def admit(self, address: Address, network: str | None, *, now: datetime) -> bytes | None:
         """Check the limit of the network and, where that is set, DNS; returns the code that the network is counted by.
@@ -124,9 +171,14 @@ class Joining:
         network_code: bytes | None,
         now: datetime,
         replaces: UUID | None = None,
+        shown: str = "",
     ) -> None:
-        """Record that somebody asks for these lists; `replaces`: in place of that person, who changes their address."""
-        wording_hash = await consent.keep_wording(db, "form", language, consent_wording(lists, language), now=now)
+        """Record that somebody asks for these lists; `replaces`: in place of that person, who changes their address.
+
+        `shown`: which words their form says that it showed.
+        """
+        is_entered = origin.form == BY_OPERATOR
+        wording_hash = await self._wording(db, lists, language, shown, now=now, is_entered=is_entered)
         await store.insert_request(
             db,
             subscriber_id=self._keyring.subscriber_id(address.normal),
@@ -144,6 +196,21 @@ class Joining:
             hit_expires_at=now + HITS_KEPT,
             replaces=replaces,
         )
+
+    async def _wording(
+        self, db: Connection, lists: Sequence[MailingList], language: str, shown: str, *, now: datetime, is_entered: bool
+    ) -> bytes:
+        """What is kept as the words that were agreed to: those that the form shows, if the list ever asked with them. A form on
+        another site may show what was true when it was copied."""
+        if is_entered:
+            return await consent.keep_wording(db, "form", language, translations(language).gettext(_NO_FORM), now=now)
+        alone = lists[0].list_id if len(lists) == 1 else None
+        if alone and _HASH.fullmatch(shown) and await store.asked_with(db, list_id=alone, wording_hash=bytes.fromhex(shown)):
+            return bytes.fromhex(shown)
+        wording_hash = await consent.keep_wording(db, "form", language, consent_wording(lists, language), now=now)
+        if alone:
+            await store.note_wording(db, list_id=alone, wording_hash=wording_hash, now=now)
+        return wording_hash
 
     async def _check_domain(self, address: Address) -> None:
         """Ask DNS, for so long and no longer; whoever cannot be asked about in time is taken as they are."""
@@ -249,7 +316,7 @@ class Joining:
             Origin(request.form, request.network, request.agent),
             language=request.language,
             now=request.received_at,
-            via="page" if request.replaces else "form",
+            via=_via(request),
             wording_hash=request.wording_hash,
             mail_hash=await consent.keep_wording(db, "mail", request.language, words, now=now),
             process_hash=await self._keep_process(db, request.language, now),
@@ -287,6 +354,12 @@ class Joining:
             now=now,
         )
         await delivery.wake_workers(db)
+
+
+def _via(request: Request) -> str:
+    if request.form == BY_OPERATOR:  # No form of another site is named so: those are addresses.
+        return Via.OPERATOR.value
+    return "page" if request.replaces else "form"
 
 
 def checked_name(given: str) -> str:

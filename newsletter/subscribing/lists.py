@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
 
 from newsletter.core.addresses import parse_address
 from newsletter.core.database import Connection, Database
-from newsletter.core.errors import Conflict, DatabaseError, InvalidInput, NotFound
+from newsletter.core.errors import Conflict, DatabaseError, InvalidAddress, InvalidInput, NotFound
 from newsletter.core.i18n import languages
 from newsletter.core.urls import is_page
 from newsletter.delivery import store as delivery
@@ -20,13 +20,16 @@ from newsletter.delivery.headers import check_header_text
 from newsletter.subscribing import store
 from newsletter.subscribing.store import ListRow
 
-_time_zones = functools.cache(available_timezones)
+time_zones = functools.cache(available_timezones)
 """Remembered, since the standard library walks the file system for them each time: 40 ms."""
 
 SLUG = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 """A list's short name, as a pattern: what stands in addresses."""
 
-_UNIQUE_VIOLATION = "23505"
+RESERVED = "new"
+"""No list's short name: the console makes lists there."""
+
+UNIQUE_VIOLATION = "23505"
 _TAKES_NONE = "There is no such list, or it takes no sign-ups."
 _WHOLE = "a whole address, in ASCII and without a user name, such as"
 
@@ -55,6 +58,8 @@ class Sender:
 class ListText:
     name: str
     description: str
+    wording: str = ""
+    """The operator's own sentence beside the button of the form; empty: ours."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class MailingList:
 
 
 def _list_from(row: ListRow) -> MailingList:
-    texts = zip(row.text_languages, row.names, row.descriptions, strict=True)
+    texts = zip(row.text_languages, row.names, row.descriptions, row.wordings, strict=True)
     return MailingList(
         list_id=row.list_id,
         slug=row.slug,
@@ -107,7 +112,7 @@ def _list_from(row: ListRow) -> MailingList:
             row.legal_notice,
             row.relay,
         ),
-        texts={language: ListText(name, description) for language, name, description in texts},
+        texts={language: ListText(name, description, wording) for language, name, description, wording in texts},
         rate=row.rate,
     )
 
@@ -187,41 +192,52 @@ async def create_list(db: Database, new: NewList, sender: NewSender | str, *, ba
 
     `base_host` goes into the List-Id (RFC 2919), which never changes afterwards. Raises `InvalidInput`, `Conflict`, `NotFound`.
     """
-    _check_list(new)
-    taken = f'A list "{new.slug}" exists already: choose another short name.'
     async with db.transaction() as connection:
-        if await store.lists(connection, slugs=[new.slug], list_ids=None):  # Before its sender, who exists then as well.
-            raise Conflict(taken)
-        sender_id = await _sender(connection, sender, now)
-        try:
-            list_id = await store.add_list(
-                connection,
-                slug=new.slug,
-                sender_id=sender_id,
-                visibility="public" if new.public else "private",
-                languages=list(new.texts),
-                time_zone=new.time_zone,
-                list_id_header=f"{new.slug}.{base_host}".lower().replace(":", "-"),  # of an IPv6 address
-                return_urls=list(new.return_urls),
-                rate=_possible(new.rate),
-                now=now,
-            )
-        except DatabaseError as error:
-            if error.sqlstate == _UNIQUE_VIOLATION:
-                raise Conflict(taken) from None
-            raise
-        if new.relay is not None:
-            await store.set_relay(connection, sender_id=sender_id, relay=new.relay)
-        for language, text in new.texts.items():
-            await store.put_list_text(
-                connection, list_id=list_id, language=language, name=text.name, description=text.description
-            )
-        return await list_by_id(connection, list_id)
+        return await add_list(connection, new, sender, base_host=base_host, now=now)
+
+
+async def add_list(db: Connection, new: NewList, sender: NewSender | str, *, base_host: str, now: datetime) -> MailingList:
+    """The same in the caller's transaction."""
+    check_list(new)
+    if new.slug == RESERVED:
+        raise InvalidInput(f'"{RESERVED}" is the address of another page: choose another short name.', field="slug")
+    taken = f'A list "{new.slug}" exists already: choose another short name.'
+    if await store.lists(db, slugs=[new.slug], list_ids=None):  # Before its sender, who exists then as well.
+        raise Conflict(taken)
+    sender_id = await _sender(db, sender, now)
+    try:
+        list_id = await store.add_list(
+            db,
+            slug=new.slug,
+            sender_id=sender_id,
+            visibility="public" if new.public else "private",
+            languages=list(new.texts),
+            time_zone=new.time_zone,
+            list_id_header=f"{new.slug}.{base_host}".lower().replace(":", "-"),  # of an IPv6 address
+            return_urls=list(new.return_urls),
+            rate=possible_rate(new.rate),
+            now=now,
+        )
+    except DatabaseError as error:
+        if error.sqlstate == UNIQUE_VIOLATION:
+            raise Conflict(taken) from None
+        raise
+    if new.relay is not None:
+        await store.set_relay(db, sender_id=sender_id, relay=new.relay)
+    await put_texts(db, list_id, new.texts)
+    return await list_by_id(db, list_id)
+
+
+async def put_texts(db: Connection, list_id: int, texts: Mapping[str, ListText]) -> None:
+    for language, text in texts.items():
+        await store.put_list_text(
+            db, list_id=list_id, language=language, name=text.name, description=text.description, wording=text.wording
+        )
 
 
 async def set_rate(db: Connection, slug: str, rate: float | None) -> None:
     """Mails a second at most; None: no limit. Workers follow from their next batch on. Raises `NotFound`, `InvalidInput`."""
-    await store.set_rate(db, list_id=(await list_by_slug(db, slug)).list_id, rate=_possible(rate))
+    await store.set_rate(db, list_id=(await list_by_slug(db, slug)).list_id, rate=possible_rate(rate))
 
 
 async def set_relay(db: Connection, slug: str, relay: str | None) -> Sender:
@@ -249,7 +265,7 @@ async def keep_open(db: Connection, list_id: int) -> None:
         raise Conflict("The list of this campaign was closed: nothing more is sent to its readers, who are being unsubscribed.")
 
 
-def _possible(rate: float | None) -> float | None:
+def possible_rate(rate: float | None) -> float | None:
     if rate is not None and not 0 < rate <= 1_000_000:
         raise InvalidInput("A rate is a number of mails a second, such as 50 or 0.5, or none.", field="rate")
     return rate
@@ -261,47 +277,63 @@ async def _sender(db: Connection, sender: NewSender | str, now: datetime) -> int
         if found is None:
             raise NotFound(f'There is no sender "{sender[:100]}".')
         return found
-    name = check_header_text(sender.name.strip(), field="sender name")
-    postal_address = " ".join(sender.postal_address.split())
-    if not name or not postal_address:
-        raise InvalidInput("A sender needs a name and a postal address: every mail has to say who sends it.", field="sender")
-    if len(name) > 100 or len(postal_address) > 300:
-        raise InvalidInput("A sender's name has 100 characters at most, the postal address 300.", field="sender")
-    if sender.legal_notice and not is_page(sender.legal_notice):
-        raise InvalidInput(f"A legal notice must be {_WHOLE} https://example.org/imprint.", field="legal notice")
+    checked = checked_sender(sender)
     try:
-        return await store.add_sender(
-            db,
-            name=name,
-            from_address=parse_address(sender.from_address).typed,
-            reply_to=parse_address(sender.reply_to).typed if sender.reply_to else None,
-            postal_address=_printable(postal_address, field="postal address"),
-            contact=parse_address(sender.contact).typed,
-            legal_notice=sender.legal_notice or None,
-            now=now,
-        )
+        return await store.add_sender(db, **asdict(checked), now=now)
     except DatabaseError as error:
-        if error.sqlstate == _UNIQUE_VIOLATION:
+        if error.sqlstate == UNIQUE_VIOLATION:
             raise Conflict(
-                f'There is a sender "{name}" already: give its name alone to use it, or choose another name.'
+                f'There is a sender "{checked.name}" already: give its name alone to use it, or choose another name.'
             ) from None
         raise
 
 
-def _check_list(new: NewList) -> None:
+def checked_sender(sender: NewSender) -> NewSender:
+    """As it is stored. Raises `InvalidInput`."""
+    name = check_header_text(sender.name.strip(), field="sender name")
+    postal_address = " ".join(sender.postal_address.split())
+    if not name or not postal_address:
+        field = "sender" if name else "sender name"
+        raise InvalidInput("A sender needs a name and a postal address: every mail has to say who sends it.", field=field)
+    if len(name) > 100 or len(postal_address) > 300:
+        raise InvalidInput("A sender's name has 100 characters at most, the postal address 300.", field="sender")
+    if sender.legal_notice and not is_page(sender.legal_notice):
+        raise InvalidInput(f"A legal notice must be {_WHOLE} https://example.org/imprint.", field="legal notice")
+    return NewSender(
+        name=name,
+        from_address=_address(sender.from_address, "from"),
+        reply_to=_address(sender.reply_to, "reply to") if sender.reply_to else None,
+        postal_address=_printable(postal_address, field="postal address"),
+        contact=_address(sender.contact, "contact"),
+        legal_notice=sender.legal_notice or None,
+    )
+
+
+def _address(given: str, field: str) -> str:
+    """As it was typed. Raises `InvalidAddress` that says which of several it is about."""
+    try:
+        return parse_address(given).typed
+    except InvalidAddress as error:
+        raise InvalidAddress(str(error), field=field) from None
+
+
+def check_list(new: NewList) -> None:
+    """Raises `InvalidInput`."""
     if not is_slug(new.slug):
         raise InvalidInput("The short name may have lower-case letters, digits and hyphens, 63 at most.", field="slug")
     if not new.texts:
         raise InvalidInput("A list needs a name in one language at least.", field="name")
     if unknown := [language for language in new.texts if language not in languages()]:
         raise InvalidInput(f"{unknown[0]} is not spoken here; there are {', '.join(languages())}.", field="language")
-    if new.time_zone not in _time_zones():
+    if new.time_zone not in time_zones():
         raise InvalidInput("The time zone must be one such as Europe/Berlin.", field="time zone")
     for text in new.texts.values():
         if not check_header_text(text.name, field="name").strip() or len(text.name) > 100:
             raise InvalidInput("A list's name has 1 to 100 characters.", field="name")
         if len(_printable(text.description, field="description")) > 500:
             raise InvalidInput("A list's description has 500 characters at most.", field="description")
+        if len(_printable(text.wording, field="wording")) > 400:
+            raise InvalidInput("The sentence beside the button has 400 characters at most.", field="wording")
     if not all(map(is_page, new.return_urls)):
         raise InvalidInput(f"A page to return to must be {_WHOLE} https://example.org/thanks.", field="return")
 

@@ -19,6 +19,7 @@ import jinja2
 from newsletter.consent.rules import REFUSED_FOR
 from newsletter.core.database import Connection
 from newsletter.core.i18n import long_time, translations
+from newsletter.core.keys import sha256
 from newsletter.core.resources import resource
 from newsletter.delivery.compiled import compose
 from newsletter.delivery.headers import DateHeader, Header, Mailbox, MailboxHeader, TextHeader, TokenHeader, UrlHeader
@@ -57,11 +58,25 @@ def pattern(kind: str, lists: Sequence[MailingList], language: str, *, privacy_u
 
 
 def consent_wording(lists: Sequence[MailingList], language: str) -> str:
-    """The sentence beside the button of a sign-up form: what one agrees to by pressing it."""
-    names = ", ".join(each.text(language).name for each in lists)
-    return translations(language).gettext(
+    """What stands beside the button of a sign-up form: what one agrees to by pressing it.
+
+    The operator's own sentence where a list has one, which may not leave out the way out (GDPR Art. 7(3)); ours for the others.
+    """
+    words = translations(language)
+    own = [wording for each in lists if (wording := each.text(language).wording)]
+    others = [each for each in lists if not each.text(language).wording]
+    if not others:
+        return " ".join([*own, words.gettext("You can unsubscribe at any time.")])
+    names = ", ".join(each.text(language).name for each in others)
+    sentence = words.gettext(
         "By subscribing you agree that %(sender)s mails you %(lists)s. You can unsubscribe at any time."
-    ) % {"sender": _senders(lists), "lists": names}
+    ) % {"sender": _senders(others), "lists": names}
+    return " ".join([*own, sentence])
+
+
+def wording_code(lists: Sequence[MailingList], language: str) -> str:
+    """Names those words in a form that shows them, so that the evidence says what was shown even after they have changed."""
+    return sha256(consent_wording(lists, language)).hex()
 
 
 def _senders(lists: Sequence[MailingList]) -> str:

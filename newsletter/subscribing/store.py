@@ -38,6 +38,7 @@ class ListRow:
     text_languages: list[str]
     names: list[str]
     descriptions: list[str]
+    wordings: list[str]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,84 @@ class ListSize:
     list_id: int
     state: str
     count: int
+
+
+@dataclass(frozen=True)
+class KnownSize:
+    """Of each state what there is, as far as was asked, and how many there were when they were counted last."""
+
+    list_id: int
+    confirmed: int
+    pending: int
+    unsubscribed: int
+    counted_confirmed: int | None
+    counted_pending: int | None
+    counted_unsubscribed: int | None
+    counted_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Growth:
+    list_id: int
+    confirmed: int
+    unsubscribed: int
+
+
+@dataclass(frozen=True)
+class Month:
+    """What became of a list in the month that begins then."""
+
+    month: date
+    asked: int
+    confirmed: int
+    unsubscribed: int
+    refused: int
+    lapsed: int
+
+
+@dataclass(frozen=True)
+class UsedWording:
+    """Words that a list asked with: `form` beside the button, `mail` in the confirmation mail."""
+
+    kind: str
+    language: str
+    content: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class SenderRow:
+    sender_id: int
+    name: str
+    from_address: str
+    reply_to: str | None
+    postal_address: str
+    contact: str
+    legal_notice: str | None
+    relay: str | None
+    slugs: list[str]
+    """Of the lists that it has."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    subscriber_id: UUID
+    place: str
+    """In the order of addresses."""
+
+
+@dataclass(frozen=True)
+class PersonRow:
+    """Lists and states side by side."""
+
+    subscriber_id: UUID
+    address: str
+    name: str
+    created_at: datetime
+    left_at: datetime | None
+    list_ids: list[int]
+    states: list[str]
+    paused: bool
 
 
 @dataclass(frozen=True)
@@ -194,7 +273,64 @@ async def keep_open(db: Connection, *, list_id: int) -> bool: ...
 
 
 @_sql.statement
-async def put_list_text(db: Connection, *, list_id: int, language: str, name: str, description: str) -> None: ...
+async def put_list_text(db: Connection, *, list_id: int, language: str, name: str, description: str, wording: str) -> None: ...
+
+
+@_sql.statement
+async def drop_list_texts(db: Connection, *, list_id: int, languages: Sequence[str]) -> None: ...
+
+
+@_sql.statement
+async def lock_list(db: Connection, *, list_id: int) -> bool: ...
+
+
+@_sql.statement
+async def edit_list(
+    db: Connection,
+    *,
+    list_id: int,
+    sender_id: int,
+    visibility: str,
+    languages: Sequence[str],
+    time_zone: str,
+    return_urls: Sequence[str],
+    rate: float | None,
+) -> None: ...
+
+
+@_sql.statement
+async def speaks(db: Connection, *, list_id: int, language: str) -> bool: ...
+
+
+@_sql.statement
+async def senders(db: Connection) -> list[SenderRow]: ...
+
+
+@_sql.statement
+async def edit_sender(
+    db: Connection,
+    *,
+    sender_id: int,
+    name: str,
+    from_address: str,
+    reply_to: str | None,
+    postal_address: str,
+    contact: str,
+    legal_notice: str | None,
+    relay: str | None,
+) -> bool: ...
+
+
+@_sql.statement
+async def note_wording(db: Connection, *, list_id: int, wording_hash: bytes, now: datetime) -> None: ...
+
+
+@_sql.statement
+async def asked_with(db: Connection, *, list_id: int, wording_hash: bytes) -> bool: ...
+
+
+@_sql.statement
+async def list_wordings(db: Connection, *, list_id: int, size: int) -> list[UsedWording]: ...
 
 
 @_sql.statement
@@ -207,6 +343,58 @@ async def lists(db: Connection, *, slugs: Sequence[str] | None, list_ids: Sequen
 
 @_sql.statement
 async def list_sizes(db: Connection) -> list[ListSize]: ...
+
+
+@_sql.statement
+async def known_sizes(db: Connection, *, list_id: int | None, most: int) -> list[KnownSize]: ...
+
+
+@_sql.statement
+async def count_sizes(db: Connection, *, now: datetime) -> None: ...
+
+
+@_sql.statement
+async def growth(db: Connection, *, since: date) -> list[Growth]: ...
+
+
+@_sql.statement
+async def list_months(db: Connection, *, list_id: int, since: date) -> list[Month]: ...
+
+
+@_sql.statement
+async def people_after(db: Connection, *, after: UUID, size: int) -> list[UUID]: ...
+
+
+@_sql.statement
+async def people_before(db: Connection, *, before: UUID, size: int) -> list[UUID]: ...
+
+
+@_sql.statement
+async def subscribed_after(
+    db: Connection, *, list_id: int | None, states: Sequence[str], after: UUID, size: int
+) -> list[UUID]: ...
+
+
+@_sql.statement
+async def subscribed_before(
+    db: Connection, *, list_id: int | None, states: Sequence[str], before: UUID, size: int
+) -> list[UUID]: ...
+
+
+@_sql.statement
+async def paused_after(db: Connection, *, list_id: int | None, after: UUID, size: int, now: datetime) -> list[UUID]: ...
+
+
+@_sql.statement
+async def paused_before(db: Connection, *, list_id: int | None, before: UUID, size: int, now: datetime) -> list[UUID]: ...
+
+
+@_sql.statement
+async def beginning_with(db: Connection, *, beginning: str, after: str, after_id: UUID, size: int) -> list[Beginning]: ...
+
+
+@_sql.statement
+async def people(db: Connection, *, subscriber_ids: Sequence[UUID], now: datetime) -> list[PersonRow]: ...
 
 
 @_sql.statement

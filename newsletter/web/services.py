@@ -22,10 +22,13 @@ from newsletter.privacy.outlook import Outlook
 from newsletter.privacy.publishing import Policy
 from newsletter.privacy.rights import Rights
 from newsletter.privacy.service import Retention
+from newsletter.subscribing.browsing import Browsing
 from newsletter.subscribing.confirming import Confirming
+from newsletter.subscribing.editing import ListEditing
 from newsletter.subscribing.joining import Joining
 from newsletter.subscribing.leaving import Leaving
 from newsletter.subscribing.links import Links
+from newsletter.subscribing.reporting import ListReports
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class Services:
     clock: Clock
     links: Links
     joining: Joining
+    list_reports: ListReports
+    list_editing: ListEditing
+    browsing: Browsing
     confirming: Confirming
     leaving: Leaving
     asking: Asking

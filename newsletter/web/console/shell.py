@@ -37,7 +37,10 @@ class Place:
     """Which figure stands beside it."""
 
 
-NAVIGATION: tuple[tuple[str, tuple[Place, ...]], ...] = (("", (Place("Home", "/"),)),)
+NAVIGATION: tuple[tuple[str, tuple[Place, ...]], ...] = (
+    ("", (Place("Home", "/"),)),
+    ("Readers", (Place("Lists", "/lists"), Place("Subscribers", "/subscribers", Right.READERS))),
+)
 """Groups of lines; a floor that is not built yet has none, so that nothing leads nowhere."""
 
 DONE: dict[str, str] = {}
@@ -184,5 +187,6 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"grouped": lambda number: f"{number:,}", "ago": ago, "until": until}
+    environment.filters["zipped"] = lambda names: [(name, name) for name in names]  # For a choice that says what it is called.
     environment.globals |= {"percent": percent}
     return environment

@@ -17,7 +17,7 @@ from newsletter.core.errors import InvalidInput
 from newsletter.core.i18n import N_, languages, translations
 from newsletter.subscribing.joining import SignupForm
 from newsletter.subscribing.lists import SLUG, MailingList, open_lists
-from newsletter.subscribing.mails import consent_wording
+from newsletter.subscribing.mails import consent_wording, wording_code
 from newsletter.web.bodies import JSON, Malformed, media_type, read_form, read_json
 from newsletter.web.context import LEADS_TO, OPEN_TO, moment, origin, services
 from newsletter.web.problems import wants_json
@@ -46,6 +46,8 @@ class Asked:
     name: str = ""
     back: str = ""
     """A page of the site's choice to go to afterwards."""
+    wording: str = ""
+    """Which words the form shows: the code of them that it was made with."""
     trapped: bool = False
     """A field that people do not see was filled in."""
 
@@ -143,6 +145,7 @@ async def _from_form(request: web.Request, mailing_list: MailingList) -> Asked:
         _place_of_form(request, mailing_list, is_own=form.get("page") == "own"),
         form.get("name", ""),
         back,
+        form.get("wording", ""),
         trapped=bool(form.get("comment")),
     )
 
@@ -164,7 +167,7 @@ def _place_of_form(request: web.Request, mailing_list: MailingList, *, is_own: b
 
 
 def _signup(request: web.Request, asked: Asked) -> SignupForm:
-    return SignupForm(asked.email, asked.lists, asked.language, origin(request, asked.form), asked.name)
+    return SignupForm(asked.email, asked.lists, asked.language, origin(request, asked.form), asked.name, asked.wording)
 
 
 def _form_page(
@@ -188,6 +191,7 @@ def _form_page(
         given=asked,
         problem={"field": error.field, "sentence": words.gettext(str(error))} if error else None,
         wording=consent_wording(lists, language),
+        wording_code=wording_code(lists, language),
         promises=[promise(request, name, words) for name in ("unconfirmed", "left")],
     )
 

@@ -1,0 +1,143 @@
+"""Finding readers, for operators with the right to see addresses: by address, by how it begins, by list and state.
+
+Pages are cut by key, so that the millionth reader is as near as the first; nothing is counted. That somebody looked is in the
+audit log, without whom they saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from newsletter.core.addresses import parse_address
+from newsletter.core.audit import Audit
+from newsletter.core.database import Connection, Database
+from newsletter.core.errors import InvalidAddress, InvalidInput
+from newsletter.core.keys import Keyring
+from newsletter.subscribing import store
+from newsletter.subscribing.lists import MailingList, list_by_slug
+from newsletter.subscribing.store import Beginning, PersonRow
+
+PAGE = 50
+SHORTEST_BEGINNING = 3
+FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
+
+
+class Standing(StrEnum):
+    """What readers can be filtered by."""
+
+    ANY = ""
+    CONFIRMED = "confirmed"
+    PENDING = "pending"
+    UNSUBSCRIBED = "unsubscribed"
+    PAUSED = "paused"
+
+
+_STATES = [Standing.CONFIRMED.value, Standing.PENDING.value, Standing.UNSUBSCRIBED.value]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """`slug` empty: of every list."""
+
+    slug: str = ""
+    standing: Standing = Standing.ANY
+
+
+@dataclass(frozen=True)
+class Readers:
+    """A page of them. `before` and `after` name the readers that the neighbouring pages end before and begin after."""
+
+    people: Sequence[PersonRow]
+    before: UUID | None
+    after: UUID | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """`exact`: the whole address was typed, whoever it belongs to. `after`, `place`: what the next page begins after."""
+
+    people: Sequence[PersonRow]
+    exact: UUID | None = None
+    after: UUID | None = None
+    place: str = ""
+
+
+class Browsing:
+    """Use cases that change nothing but the audit log. `by` names the operator."""
+
+    def __init__(self, db: Database, keyring: Keyring, audit: Audit) -> None:
+        self._db = db
+        self._keyring = keyring
+        self._audit = audit
+
+    async def page(
+        self, wanted: Wanted, *, after: UUID | None = None, before: UUID | None = None, by: str, now: datetime
+    ) -> Readers:
+        """By id. Raises `NotFound` when there is no such list."""
+        async with self._db.transaction() as db:
+            mailing_list = await list_by_slug(db, wanted.slug) if wanted.slug else None
+            if before is not None:
+                ids = await self._ids_before(db, wanted, mailing_list, before, now)
+                has_more, ids = len(ids) > PAGE, ids[:PAGE][::-1]
+                is_first, is_last = not has_more, False
+            else:
+                ids = await self._ids_after(db, wanted, mailing_list, after or FIRST, now)
+                is_first, is_last = after is None, len(ids) <= PAGE
+                ids = ids[:PAGE]
+            people = await store.people(db, subscriber_ids=ids, now=now)
+            await self._audit(db, by, "subscriber.list", _said(wanted), now)
+        return Readers(people, None if is_first or not ids else ids[0], None if is_last or not ids else ids[-1])
+
+    async def find(self, given: str, *, after: UUID | None = None, place: str = "", by: str, now: datetime) -> Found:
+        """By the whole address, through its key; else by how the address begins. Raises `InvalidInput`."""
+        beginning = given.strip().lower()
+        exact = self._exact(given)
+        if exact is None and len(beginning) < SHORTEST_BEGINNING:
+            raise InvalidInput(f"Type {SHORTEST_BEGINNING} characters of the address at least.", field="address")
+        if not beginning.isprintable() or len(beginning) > 254:
+            raise InvalidInput("No address looks like this: please check it.", field="address")
+        async with self._db.transaction() as db:
+            await self._audit(db, by, "subscriber.find", "a whole address" if exact else "the beginning of an address", now)
+            if exact is not None and (people := await store.people(db, subscriber_ids=[exact], now=now)):
+                return Found(people, exact)
+            found = await store.beginning_with(db, beginning=beginning, after=place, after_id=after or FIRST, size=PAGE + 1)
+            shown = found[:PAGE]
+            people = await store.people(db, subscriber_ids=[row.subscriber_id for row in shown], now=now)
+        last: Beginning | None = shown[-1] if len(found) > PAGE else None
+        return Found(people, exact, last.subscriber_id if last else None, last.place if last else "")
+
+    def _exact(self, given: str) -> UUID | None:
+        try:
+            return self._keyring.subscriber_id(parse_address(given).normal)
+        except InvalidAddress:
+            return None
+
+    async def _ids_after(
+        self, db: Connection, wanted: Wanted, mailing_list: MailingList | None, after: UUID, now: datetime
+    ) -> list[UUID]:
+        list_id, size = mailing_list.list_id if mailing_list else None, PAGE + 1
+        if wanted.standing is Standing.PAUSED:
+            return await store.paused_after(db, list_id=list_id, after=after, size=size, now=now)
+        if wanted == Wanted():
+            return await store.people_after(db, after=after, size=size)
+        states = [wanted.standing.value] if wanted.standing else _STATES
+        return await store.subscribed_after(db, list_id=list_id, states=states, after=after, size=size)
+
+    async def _ids_before(
+        self, db: Connection, wanted: Wanted, mailing_list: MailingList | None, before: UUID, now: datetime
+    ) -> list[UUID]:
+        list_id, size = mailing_list.list_id if mailing_list else None, PAGE + 1
+        if wanted.standing is Standing.PAUSED:
+            return await store.paused_before(db, list_id=list_id, before=before, size=size, now=now)
+        if wanted == Wanted():
+            return await store.people_before(db, before=before, size=size)
+        states = [wanted.standing.value] if wanted.standing else _STATES
+        return await store.subscribed_before(db, list_id=list_id, states=states, before=before, size=size)
+
+
+def _said(wanted: Wanted) -> str:
+    return f"{f'list {wanted.slug}' if wanted.slug else 'every list'}, {wanted.standing or 'any state'}"
