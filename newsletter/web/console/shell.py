@@ -37,7 +37,28 @@ class Place:
     """Which figure stands beside it."""
 
 
-NAVIGATION: tuple[tuple[str, tuple[Place, ...]], ...] = (("", (Place("Home", "/"),)),)
+NAVIGATION: tuple[tuple[str, tuple[Place, ...]], ...] = (
+    ("", (Place("Home", "/"),)),
+    (
+        "Trust",
+        (
+            Place("Promises", "/promises", badge="promises"),
+            Place("Policy", "/policy"),
+            Place("Requests", "/requests", Right.READERS),
+            Place("Suppression", "/suppression", Right.READERS),
+        ),
+    ),
+    (
+        "House",
+        (
+            Place("Relays", "/relays", Right.OWN),
+            Place("Operators", "/operators", Right.OWN),
+            Place("Tokens", "/tokens", Right.OWN),
+            Place("Audit log", "/audit", Right.OWN),
+            Place("Doctor", "/doctor", Right.OWN),
+        ),
+    ),
+)
 """Groups of lines; a floor that is not built yet has none, so that nothing leads nowhere."""
 
 DONE: dict[str, str] = {}
