@@ -27,7 +27,7 @@ says(
     published="The policy as it is now is published.",
     told="The policy is published, and a campaign tells the readers of each list.",
     told_nobody="The policy is published. No list has confirmed readers, so there was nobody to tell.",
-    subprocessor_added="It is named in the policy now. Publish the policy, so that this is a version that readers can go back to.",
+    subprocessor_added="The policy names it now. Publish it, so that this is a version that readers can go back to.",
     subprocessor_changed="Changed. Publish the policy, so that this is a version that readers can go back to.",
     subprocessor_removed="Removed. Publish the policy, so that this is a version that readers can go back to.",
 )
@@ -134,35 +134,38 @@ async def show_subprocessors(request: web.Request) -> web.Response:
 @routes.post(SUBPROCESSORS, Right.OWN)
 async def change_subprocessor(request: web.Request) -> web.Response:
     """One form each: `do` says what. They are kept by name, and names are no part of an address."""
-    form, by, now = request[FORM], request[SESSION].name, moment(request)
-    its, do = services(request).subprocessors, request[FORM].get("do", "")
-    given = {name: form.get(name, "") for name in _FIELDS}
-    hosts = given["hosts"].replace(",", " ").split()
+    do, given = request[FORM].get("do", ""), {name: request[FORM].get(name, "") for name in _FIELDS}
     try:
-        if do == "add":
-            new = Subprocessor(given["name"], given["purpose"], given["country"], given["safeguard"], hosts)
-            await its.add(new, by=by, now=now)
-        elif do == "edit":
-            what = {name: given[name] for name in ("purpose", "country", "safeguard")}
-            await its.edit(given["name"], by=by, now=now, hosts=hosts, **what)
-        elif do == "remove":
-            await its.remove(given["name"], by=by, now=now)
-        else:
-            raise InvalidInput("Use one of the buttons.")
+        done = await _change(request, do, given)
     except InvalidInput as error:
         field = "hosts" if error.field == "host" else error.field or ""
         return await _subprocessors(request, do=do, given=given, problem=str(error), field=field, status=422)
     except Conflict:
-        said = "There is one of that name already: change it below."
+        said = "There is one of that name already: change it above."
         return await _subprocessors(request, do=do, given=given, problem=said, field="name", status=409)
     except NotFound:
-        said = "It was removed meanwhile, or never there."
+        said = "It was removed meanwhile. Add it, if it is to be named."
         return await _subprocessors(request, do="add", given=given, problem=said, field="name", status=404)
-    return see(
-        request,
-        SUBPROCESSORS,
-        done={"add": "subprocessor_added", "edit": "subprocessor_changed"}.get(do, "subprocessor_removed"),
-    )
+    return see(request, SUBPROCESSORS, done=done)
+
+
+async def _change(request: web.Request, do: str, given: dict[str, str]) -> str:
+    """The word of what was done. Raises as the service does."""
+    its, by, now = services(request).subprocessors, request[SESSION].name, moment(request)
+    hosts = given["hosts"].replace(",", " ").split()
+    match do:
+        case "add":
+            new = Subprocessor(given["name"], given["purpose"], given["country"], given["safeguard"], hosts)
+            await its.add(new, by=by, now=now)
+            return "subprocessor_added"
+        case "edit":
+            said = {name: given[name] for name in ("purpose", "country", "safeguard")}
+            await its.edit(given["name"], by=by, now=now, hosts=hosts, **said)
+            return "subprocessor_changed"
+        case "remove":
+            await its.remove(given["name"], by=by, now=now)
+            return "subprocessor_removed"
+    raise InvalidInput("Use one of the buttons.")
 
 
 async def _subprocessors(

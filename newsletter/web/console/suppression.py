@@ -52,18 +52,25 @@ async def check(request: web.Request) -> web.Response:
 async def add(request: web.Request) -> web.Response:
     form = request[FORM]
     try:
-        reason = form.get("reason", "")
-        if reason not in BY_HAND:
-            raise InvalidInput("Choose a reason.", field="reason")
-        slug = form.get("list", "") or None
         await services(request).suppressing.add(
-            form.get("email", ""), Reason(reason), slug=slug, by=request[SESSION].name, now=moment(request)
+            form.get("email", ""),
+            _reason(form.get("reason", "")),
+            slug=form.get("list", "") or None,
+            by=request[SESSION].name,
+            now=moment(request),
         )
     except InvalidInput as error:
         return await _suppression(request, about="add", problem=str(error), field=error.field or "email")
     except NotFound as error:
         return await _suppression(request, about="add", problem=str(error), field="list")
     return see(request, SUPPRESSION, done="suppressed")
+
+
+def _reason(given: str) -> Reason:
+    """Raises `InvalidInput`."""
+    if given not in BY_HAND:
+        raise InvalidInput("Choose a reason.", field="reason")
+    return Reason(given)
 
 
 async def _suppression(
@@ -98,39 +105,48 @@ async def show_evidence(request: web.Request) -> web.Response:
 
 @routes.post(EVIDENCE, Right.OWN)
 async def open_evidence(request: web.Request) -> web.Response:
-    """`do`: open, hold or release. Opening and holding need a reason, which is recorded."""
-    form, by, now = request[FORM], request[SESSION].name, moment(request)
-    address, reason, its = form.get("email", ""), form.get("reason", ""), services(request).evidence
+    """Every opening is recorded, with its reason."""
+    form = request[FORM]
     try:
-        match form.get("do", ""):
-            case "open":
-                return await _evidence(request, found=await its.open(address, reason=reason, by=by, now=now))
-            case "hold":
-                await its.hold(address, reason=reason, by=by, now=now)
-                return see(request, EVIDENCE, done="evidence_held")
-            case "release":
-                await its.release(address, by=by, now=now)
-                return see(request, EVIDENCE, done="evidence_released")
-        raise InvalidInput("Use one of the buttons.")
+        found = await services(request).evidence.open(
+            form.get("email", ""), reason=form.get("reason", ""), by=request[SESSION].name, now=moment(request)
+        )
     except InvalidInput as error:
-        field = error.field or "reason"
-        said = str(error).partition(": --reason")[0]
-        return await _evidence(request, problem=said, field=field, status=422)
-    except NotFound as error:
-        return await _evidence(request, problem=str(error), field="email", status=404)
+        return await _evidence(request, error=error)
+    return await _evidence(request, found=found)
 
 
-async def _evidence(
-    request: web.Request, *, found: Any = None, problem: str = "", field: str = "", status: int = 200
-) -> web.Response:
+@routes.post(f"{EVIDENCE}/hold", Right.OWN)
+async def hold_evidence(request: web.Request) -> web.Response:
+    form = request[FORM]
+    try:
+        await services(request).evidence.hold(
+            form.get("email", ""), reason=form.get("reason", ""), by=request[SESSION].name, now=moment(request)
+        )
+    except (InvalidInput, NotFound) as error:
+        return await _evidence(request, error=error)
+    return see(request, EVIDENCE, done="evidence_held")
+
+
+@routes.post(f"{EVIDENCE}/release", Right.OWN)
+async def release_evidence(request: web.Request) -> web.Response:
+    try:
+        await services(request).evidence.release(request[FORM].get("email", ""), by=request[SESSION].name, now=moment(request))
+    except (InvalidInput, NotFound) as error:
+        return await _evidence(request, error=error)
+    return see(request, EVIDENCE, done="evidence_released")
+
+
+async def _evidence(request: web.Request, *, found: Any = None, error: InvalidInput | NotFound | None = None) -> web.Response:
     form = request[FORM] if request.method == "POST" else {}
+    is_about_address = isinstance(error, NotFound) or (error is not None and error.field == "email")
     return await console_page(
         request,
         "evidence.html",
-        status=status,
+        status=200 if error is None else 404 if isinstance(error, NotFound) else 422,
         title="Proof of consent",
         found=found,
         given={name: form.get(name, "") for name in ("email", "reason")},
-        problem=problem,
-        field=field,
+        problem=str(error or "").partition(": --reason")[0],
+        field="email" if is_about_address else "reason",
     )

@@ -22,7 +22,7 @@ SCOPES = {
 }
 
 routes = ConsoleRoutes()
-says(token_revoked="The token is revoked: it opens nothing any more.")
+says(revoked="The token is revoked: it opens nothing any more.")
 
 
 @routes.get(TOKENS, Right.OWN)
@@ -53,7 +53,7 @@ async def create(request: web.Request) -> web.Response:
 async def revoke(request: web.Request) -> web.Response:
     number = int(request.match_info["number"])
     await services(request).operators.revoke_token(number, by=request[SESSION].name, now=moment(request))
-    return see(request, TOKENS, done="token_revoked")
+    return see(request, TOKENS, done="revoked")
 
 
 def _days(given: str) -> timedelta:
