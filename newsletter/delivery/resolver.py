@@ -1,4 +1,8 @@
-"""Asking DNS, for whoever looks a sender over. None where DNS says so; an error where nobody could be asked: never mixed up."""
+"""Asking DNS, for whoever looks a sender over. None where DNS says so; an error where nobody could be asked: never mixed up.
+
+Closed networks have name servers that deny every name. So a "there is none" is believed only of a server that knows where the
+root of all names is.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +43,9 @@ class Resolver(Protocol):
 class SystemResolver:
     """By the name servers of this machine."""
 
+    def __init__(self) -> None:
+        self._knows_the_world = False
+
     async def texts(self, name: str) -> list[str]:
         return [b"".join(each.strings).decode("utf-8", "replace") for each in await self._ask(_name(name), "TXT")]
 
@@ -56,12 +63,26 @@ class SystemResolver:
     async def _ask(self, name: dns.name.Name | None, kind: str) -> list[Any]:
         if name is None:  # Whatever cannot be a name is none.
             return []
-        try:
-            return list(await dns.asyncresolver.Resolver().resolve(name, kind, lifetime=ANSWER_WITHIN, search=False))
-        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-            return []
-        except (dns.exception.DNSException, OSError) as error:
-            raise DnsUnavailable(f"DNS could not be asked for {name} ({type(error).__name__}).") from None
+        found = await _answers(name, kind)
+        if not found:
+            await self._check_for_the_world()
+        return found
+
+    async def _check_for_the_world(self) -> None:
+        """Raises `DnsUnavailable`."""
+        if not self._knows_the_world:
+            self._knows_the_world = bool(await _answers(dns.name.root, "NS"))
+        if not self._knows_the_world:
+            raise DnsUnavailable("The name server here knows no name at all, so nothing follows from what it denies.")
+
+
+async def _answers(name: dns.name.Name, kind: str) -> list[Any]:
+    try:
+        return list(await dns.asyncresolver.Resolver().resolve(name, kind, lifetime=ANSWER_WITHIN, search=False))
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return []
+    except (dns.exception.DNSException, OSError) as error:
+        raise DnsUnavailable(f"DNS could not be asked for {name} ({type(error).__name__}).") from None
 
 
 def _name(text: str) -> dns.name.Name | None:

@@ -77,22 +77,30 @@ def server_findings(server: Server) -> list[Finding]:
     return [
         good("Database", f"PostgreSQL {server.version} answers."),
         role,
-        _set(server, DURABLE, "Database durability", "a crash may lose withdrawals that somebody was told of", is_bad=True),
-        _set(server, QUIET_LOG, "Database log", "addresses may reach PostgreSQL's log"),
+        _set(
+            server, DURABLE, "Database durability", "a crash may lose what somebody was told is done", "A crash loses nothing."
+        ),
+        _set(
+            server,
+            QUIET_LOG,
+            "Database log",
+            "addresses may reach PostgreSQL's log",
+            "No statement, parameter or row reaches it.",
+        ),
     ]
 
 
-def _set(server: Server, right: Mapping[str, Sequence[str]], what: str, else_: str, *, is_bad: bool = False) -> Finding:
+def _set(server: Server, right: Mapping[str, Sequence[str]], what: str, else_: str, said: str) -> Finding:
     wrong = {name: value for name, value in server.settings.items() if name in right and value not in right[name]}
     unseen = [name for name in right if name not in server.settings]
     if wrong:
         found = f"{', '.join(f'{name} is {value}' for name, value in wrong.items())}: {else_}."
         to_do = ", ".join(f"{name} = {right[name][0]}" for name in wrong)
         advice = f"Set {to_do} in postgresql.conf: see deploy/postgresql/newsletter.conf."
-        return bad(what, found, advice) if is_bad else warn(what, found, advice)
+        return bad(what, found, advice) if right is DURABLE else warn(what, found, advice)
     if unseen:
         return unknown(what, f"This role may not see {', '.join(unseen)}.")
-    return good(what, f"{', '.join(right)} are as they should be.")
+    return good(what, said)
 
 
 def clock_finding(ahead: timedelta) -> Finding:
