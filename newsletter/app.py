@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import socket
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from newsletter.campaigns.service import Campaigns
@@ -28,8 +30,10 @@ from newsletter.delivery.courier import Courier
 from newsletter.delivery.dkim import Signers
 from newsletter.delivery.lanes import Lanes
 from newsletter.delivery.outbox import Composer, Outbox
+from newsletter.delivery.resolver import Resolver, SystemResolver
 from newsletter.delivery.session import Mail
-from newsletter.delivery.signing import Signing
+from newsletter.delivery.signing import DkimKeys, Signing
+from newsletter.delivery.standing import Relays
 from newsletter.delivery.store import QueuedMail
 from newsletter.delivery.throttle import Throttle, limits_of
 from newsletter.jobs.schedule import Schedule, retention_jobs, sizes_job, withdrawal_job
@@ -37,6 +41,7 @@ from newsletter.jobs.sending import CampaignSending
 from newsletter.jobs.worker import Worker
 from newsletter.operators import promises as operators_promises
 from newsletter.operators.accounts import Accounts
+from newsletter.operators.doctor import Doctor, Rooms, Setup
 from newsletter.operators.mails import OperatorMails
 from newsletter.operators.passwords import Passwords
 from newsletter.operators.service import Operators, audit
@@ -54,7 +59,7 @@ from newsletter.privacy.requests import Register
 from newsletter.privacy.rights import Rights
 from newsletter.privacy.service import Retention
 from newsletter.privacy.subprocessors import Subprocessors
-from newsletter.settings import Settings
+from newsletter.settings import Settings, is_development_secret
 from newsletter.subscribing import promises as subscribing_promises
 from newsletter.subscribing.browsing import Browsing
 from newsletter.subscribing.confirming import Confirming
@@ -277,6 +282,18 @@ class House:
         return Sessions(self.db, self.keyring, self.settings.secret.get_secret_value(), self.passwords, audit)
 
     @cached_property
+    def relays(self) -> Relays:
+        return relays_of(self.settings, self.db)
+
+    @cached_property
+    def dkim_keys(self) -> DkimKeys:
+        return DkimKeys(self.db, self.settings.secret.get_secret_value(), audit)
+
+    @cached_property
+    def doctor(self) -> Doctor:
+        return make_doctor(self.settings, self.db, Rooms(self.outlook, self.policy, self.dkim_keys, self.withdrawal_log))
+
+    @cached_property
     def campaigns(self) -> Campaigns:
         return Campaigns(
             self.db, self.links, self.test_courier, self.signing, audit, erase_left_days=self.settings.erase_left_days
@@ -395,7 +412,31 @@ class House:
             accounts=self.accounts,
             sessions=self.sessions,
             campaigns=self.campaigns,
+            evidence=self.evidence,
+            suppressing=self.suppressing,
+            register=self.register,
+            subprocessors=self.subprocessors,
+            withdrawal_log=self.withdrawal_log,
+            relays=self.relays,
+            doctor=self.doctor,
             trusted_proxies=self.settings.trusted_proxies,
             confirm_hours=self.settings.confirm_hours,
             erase_left_days=self.settings.erase_left_days,
         )
+
+
+def relays_of(settings: Settings, db: Database) -> Relays:
+    return Relays(db, settings.relays, timeout=settings.smtp_timeout)
+
+
+def make_doctor(settings: Settings, db: Database, rooms: Rooms | None, resolver: Resolver | None = None) -> Doctor:
+    """`rooms` None where the database or its keys cannot be opened: that is for the doctor to say."""
+    setup = Setup(
+        base_url=settings.base_url,
+        development=settings.development,
+        missing=settings.missing_in_policy,
+        secret_is_development=is_development_secret(settings, Path.cwd()),
+        relays=settings.relays,
+        machine=socket.gethostname(),
+    )
+    return Doctor(db, setup, relays_of(settings, db), resolver or SystemResolver(), rooms)

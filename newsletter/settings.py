@@ -242,6 +242,18 @@ def _config_file(environment: Mapping[str, str], folder: Path | None) -> Path | 
     return development if development.is_file() else None
 
 
+def is_development_secret(settings: Settings, folder: Path) -> bool:
+    """Whether the secret is that of a development set-up in that folder, though this is none itself."""
+    file = folder / DEVELOPMENT_CONFIG
+    if settings.development or not file.is_file():
+        return False
+    try:
+        kept = _from_toml(file).get("secret")
+    except SettingsError:
+        return False
+    return kept == settings.secret.get_secret_value()
+
+
 def _from_toml(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}

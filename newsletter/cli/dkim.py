@@ -10,7 +10,7 @@ from newsletter.app import House
 from newsletter.cli.house import as_json, command, moment, open_house, print_json, print_table, settings
 from newsletter.delivery.dkim import KINDS
 from newsletter.delivery.signing import DkimKeys, KeyShown
-from newsletter.operators.service import COMMAND_LINE, audit
+from newsletter.operators.service import COMMAND_LINE
 from newsletter.subscribing.lists import list_by_slug
 
 
@@ -23,7 +23,7 @@ def dkim() -> None:
 
 
 def _keys(house: House) -> DkimKeys:
-    return DkimKeys(house.db, house.settings.secret.get_secret_value(), audit)
+    return house.dkim_keys
 
 
 def _content(file: Path) -> bytes:

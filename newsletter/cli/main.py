@@ -57,6 +57,7 @@ _FILES = (
     "campaigns",
     "database",
     "dkim",
+    "doctor",
     "evidence",
     "lists",
     "operators",

@@ -7,11 +7,11 @@ import click
 from newsletter.app import House
 from newsletter.cli.house import as_json, command, moment, open_house, print_json, print_table, settings
 from newsletter.core.errors import InvalidInput
-from newsletter.core.i18n import SOURCE_LANGUAGE, languages, long_date, translations
+from newsletter.core.i18n import SOURCE_LANGUAGE, languages, translations
 from newsletter.operators.service import COMMAND_LINE
-from newsletter.privacy.document import to_markdown, wrapped
+from newsletter.privacy.document import wrapped
 from newsletter.privacy.publishing import Audience, Publication
-from newsletter.privacy.record import record_sections
+from newsletter.privacy.record import record_markdown
 
 BY = COMMAND_LINE
 
@@ -133,10 +133,7 @@ async def record(language: str, *, as_json: bool) -> None:
         print_json(made)
         return
     words = translations(language)
-    as_of = words.gettext("As of %(today)s.") % {"today": long_date(now, language)}
-    click.echo("# " + words.gettext("Record of processing activities: sending newsletters"))
-    click.echo(f"\n{as_of}\n")
-    click.echo(wrapped(to_markdown(record_sections(made, words), base_url=house.links.base_url)), nl=False)
+    click.echo(record_markdown(made, words, language, base_url=house.links.base_url, now=now), nl=False)
 
 
 async def _warn(house: House) -> None:

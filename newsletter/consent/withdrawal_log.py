@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -28,6 +29,22 @@ BATCH = 2000
 """Withdrawals that are written, or read, at a time."""
 
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class FileShown:
+    """The file and those that it continues, as they lie there."""
+
+    path: Path
+    files: int
+    octets: int
+    """Of withdrawals, in all files together."""
+    changed_at: datetime | None
+    """When something was last written."""
+
+    @property
+    def is_there(self) -> bool:
+        return self.files > 0
 
 
 async def _nothing() -> None:
@@ -118,6 +135,16 @@ class WithdrawalLog:
         except InvalidInput:
             return True
         return False
+
+    async def shown(self) -> FileShown:
+        """How it lies there. Changes nothing, and does not compare it with the database. Raises like `look`."""
+        return await asyncio.to_thread(self._shown)
+
+    def _shown(self) -> FileShown:
+        files = self.files()
+        changed = max((each.path.stat().st_mtime for each in files), default=None)
+        octets = sum(each.size - each.header for each in files)
+        return FileShown(self.path, len(files), octets, None if changed is None else datetime.fromtimestamp(changed, UTC))
 
     def files(self) -> list[WithdrawalFile]:
         """All that there are, oldest first. Blocks. Raises like `look`."""

@@ -47,7 +47,7 @@ _SHORTEST_RSA = 2048
 _LINE = 77
 """Octets of a line of our header field."""
 
-_COVERED = (
+COVERED = (
     b"from",
     b"reply-to",
     b"to",
@@ -241,7 +241,7 @@ def _form(kind: str, domain: str, selector: str, names: tuple[bytes, ...]) -> _F
         places.setdefault(name.rstrip(b" \t").lower(), []).append(place)
     if b"from" not in places:
         raise InvalidInput("A mail without From cannot be signed (RFC 6376, section 5.4).", field="From")
-    there = [name for name in _COVERED if name in places]
+    there = [name for name in COVERED if name in places]
     # Of headers with one name the last one is signed first (section 5.4.2); a name listed once more then stands for nothing.
     order = tuple((name, place) for name in there for place in reversed(places[name]))
     listed = [name.decode() for name in there for _ in range(len(places[name]) + (name in _OVERSIGNED))]

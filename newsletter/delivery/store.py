@@ -106,6 +106,31 @@ class Presence:
     before: int
 
 
+@dataclass(frozen=True)
+class WorkerRow:
+    name: str
+    seen_until: datetime
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Single mails that wait. `retried`: those of them that a relay put off before."""
+
+    waiting: int
+    retried: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True)
+class FailedMails:
+    """Single mails of a kind that were given up for the same reason, in the relay's words."""
+
+    kind: str
+    reply: str | None
+    count: int
+    latest: datetime
+
+
 @_sql.statement
 async def queue_mail(
     db: Connection,
@@ -376,3 +401,18 @@ async def remove_dkim_key(db: Connection, *, sender_id: int, selector: str) -> b
 
 @_sql.statement
 async def rewrap_dkim_key(db: Connection, *, sender_id: int, selector: str, wrapped: bytes) -> None: ...
+
+
+# How things stand, for the console.
+
+
+@_sql.statement
+async def workers(db: Connection, *, now: datetime) -> list[WorkerRow]: ...
+
+
+@_sql.statement
+async def outbox_queue(db: Connection) -> Queue: ...
+
+
+@_sql.statement
+async def failed_mails(db: Connection, *, size: int) -> list[FailedMails]: ...

@@ -39,7 +39,8 @@ Laternen.
 
 
 async def prepare_demo(house: House) -> list[str]:
-    """Make list and campaign where there are none yet; returns lines to print: the first credentials, once."""
+    """Make list and campaign where there are none yet; returns lines to print: the way into the console, until somebody has
+    taken it, and the first credentials, once."""
     now = house.clock.now()
     if not await all_lists(house.db):
         await create_list(house.db, _demo_list(), _demo_sender(), base_host=house.host, now=now)
@@ -49,6 +50,17 @@ async def prepare_demo(house: House) -> list[str]:
         )
         await house.campaigns.create(NewCampaign(SLUG, "The long tide", drafts), by="demo", now=now)
     token = await house.operators.first_credentials(now=now)
+    return [*_console(await house.accounts.first_owner(now=now)), *_token(token)]
+
+
+def _console(link: str | None) -> list[str]:
+    """Nobody needs it any more once there is a password: the address stands above."""
+    if link is None:
+        return []
+    return [f"First owner   {link}", f"{_INDENT}(sets your password, once)"]
+
+
+def _token(token: str | None) -> list[str]:
     if token is None:
         return ["API token     shown at the first start; for a new one:", f"{_INDENT}.venv/bin/newsletter token create NAME"]
     return [f"API token     {token}", f"{_INDENT}(shown only now; keep it)"]

@@ -240,6 +240,7 @@ class _Tree:
     def _announce(self, addresses: DevAddresses, lines: Sequence[str], seconds: float) -> None:
         self.say("")
         self.say(f"  Sign-up page  {addresses.web}{self.signup_path}")
+        self.say(f"  Console       {addresses.web}/console/")
         self.say(f"  Mailbox       {addresses.mailbox}")
         self.say(f"  API           {addresses.api}")
         self.say("")

@@ -104,6 +104,18 @@ class Entry:
     target: str
 
 
+@dataclass(frozen=True)
+class ServerSetting:
+    name: str
+    setting: str
+
+
+@dataclass(frozen=True)
+class ServerRole:
+    version: str
+    is_superuser: bool
+
+
 @_sql.statement
 async def add_operator(db: Connection, *, name: str, role: str, now: datetime) -> int | None: ...
 
@@ -314,3 +326,11 @@ async def audit_page(db: Connection, *, before: int, operator: str | None, size:
 
 @_sql.statement
 async def list_that_writes(db: Connection) -> int | None: ...
+
+
+@_sql.statement
+async def server_settings(db: Connection, *, names: Sequence[str]) -> list[ServerSetting]: ...
+
+
+@_sql.statement
+async def server_role(db: Connection) -> ServerRole: ...

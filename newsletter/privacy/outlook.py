@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from newsletter.core.database import Database
 from newsletter.core.promises import Promise
@@ -12,6 +13,8 @@ from newsletter.privacy import store
 from newsletter.privacy.service import JOB
 
 _DAY = timedelta(days=1)
+_GOOD_FOR = timedelta(minutes=10)
+"""A forecast for a page is made anew after that: of a million people it takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Outlook:
     def __init__(self, db: Database, promises: Sequence[Promise]) -> None:
         self._db = db
         self._promises = promises
+        self._looking = asyncio.Lock()
+        self._lately: tuple[datetime, int, list[Forecast]] = (datetime.min.replace(tzinfo=UTC), 0, [])
 
     async def standings(self, *, now: datetime) -> list[Standing]:
         """In the order of declaration."""
@@ -70,14 +75,35 @@ class Outlook:
 
     async def forecast(self, *, days: int, now: datetime) -> list[Forecast]:
         """Day by day (UTC), what is due now with today's. What comes in from now on is not in it."""
-        found: list[Forecast] = []
-        counted = dict.fromkeys((promise.name for promise in self._promises), 0)
-        for number in range(days):
-            day = now.date() + number * _DAY
+        found: list[tuple[int, int, Forecast]] = []
+        for order, promise in enumerate(self._promises):
+            for number, removed in await self._days_of(promise, days, now):
+                found.append((number, order, Forecast(now.date() + number * _DAY, promise.name, removed)))
+        return [each for _, _, each in sorted(found, key=lambda each: each[:2])]
+
+    async def forecast_lately(self, *, days: int, now: datetime) -> tuple[datetime, list[Forecast]]:
+        """The same for a page, where a figure of some minutes ago will do; with when it was made."""
+        async with self._looking:
+            made_at, of, found = self._lately
+            if of != days or not timedelta(0) <= now - made_at < _GOOD_FOR:
+                self._lately = made_at, of, found = now, days, await self.forecast(days=days, now=now)
+        return made_at, found
+
+    async def _days_of(self, promise: Promise, days: int, now: datetime) -> list[tuple[int, int]]:
+        """Numbers of the days on which something goes, with how much. A stretch that has nothing costs one question, not one
+        for each of its days."""
+
+        async def until_end_of(number: int) -> int:
             end = now.replace(hour=0, minute=0, second=0, microsecond=0) + (number + 1) * _DAY
-            for promise in self._promises:
-                until_then = (await promise.due(self._db, end)).due
-                if until_then > counted[promise.name]:
-                    found.append(Forecast(day, promise.name, until_then - counted[promise.name]))
-                    counted[promise.name] = until_then
-        return found
+            return (await promise.due(self._db, end)).due
+
+        async def between(first: int, last: int, before: int, after: int) -> list[tuple[int, int]]:
+            if after <= before:
+                return []
+            if first == last:
+                return [(first, after - before)]
+            middle = (first + last) // 2
+            there = await until_end_of(middle)
+            return [*await between(first, middle, before, there), *await between(middle + 1, last, there, after)]
+
+        return await between(0, days - 1, 0, await until_end_of(days - 1)) if days else []

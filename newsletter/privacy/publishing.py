@@ -129,6 +129,17 @@ class Policy:
             if before.get(language, "") != text
         }
 
+    async def changes_in(self, number: int) -> tuple[Version, dict[str, list[str]]]:
+        """A published version, and how it differs from the one before, in each language. Raises `NotFound`."""
+        version, texts = await self.version(number)
+        before = await self._texts(self._db, number - 1) if number > 1 else {}
+        former = number - 1 if number > 1 else None
+        return version, {
+            language: _unified(before.get(language, ""), text, former, f"version {number}")
+            for language, text in texts.items()
+            if before.get(language, "") != text
+        }
+
     async def audience(self) -> Audience:
         """Lists with confirmed readers, closed ones too: their readers' addresses are still here."""
         return await self._audience(self._db)
@@ -281,12 +292,12 @@ def _notice(is_first: bool, notify: bool, no_notice: str | None) -> tuple[str, s
     return "skipped", reason
 
 
-def _unified(before: str, now: str, version: int | None) -> list[str]:
+def _unified(before: str, now: str, version: int | None, name: str = "now") -> list[str]:
     lines = difflib.unified_diff(
         wrapped(before).splitlines() if before else [],
         wrapped(now).splitlines(),
         f"version {version}" if version else "nothing",
-        "now",
+        name,
         lineterm="",
     )
     return list(lines)

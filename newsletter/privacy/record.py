@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from gettext import NullTranslations
 
+from newsletter.core.i18n import long_date
 from newsletter.core.promises import Promise
-from newsletter.privacy.document import Block, Facts, Line, Section, Table, items, paragraph
+from newsletter.privacy.document import Block, Facts, Line, Section, Table, items, paragraph, to_markdown, wrapped
 from newsletter.privacy.policy import Sources, Subprocessor, backups, helpers, purposes, server_logs, unnamed_relays, unsaid
 
 
@@ -116,6 +118,13 @@ def record_sections(record: Record, words: NullTranslations) -> list[Section]:
         Section("erasure", _("When it is deleted"), (items(*_erased(record)),)),
         Section("security", _("How it is protected"), (items(*record.security),)),
     ]
+
+
+def record_markdown(record: Record, words: NullTranslations, language: str, *, base_url: str, now: datetime) -> str:
+    """The whole document, with its heading and the day."""
+    as_of = words.gettext("As of %(today)s.") % {"today": long_date(now, language)}
+    heading = words.gettext("Record of processing activities: sending newsletters")
+    return f"# {heading}\n\n{as_of}\n\n{wrapped(to_markdown(record_sections(record, words), base_url=base_url))}"
 
 
 def _erased(record: Record) -> list[str]:

@@ -27,8 +27,8 @@ SHOWN = 100
 """Lines that could not be read, of which the number and the reason are remembered; more are counted."""
 
 
-_BY_HAND = tuple(reason for reason in Reason if reason is not Reason.RESTRICTED)
-"""A pause is the reader's own."""
+BY_HAND = tuple(reason for reason in Reason if reason is not Reason.RESTRICTED)
+"""What operators may add. A pause is the reader's own."""
 _FIELD = re.compile(r"[,;\t]")
 
 
@@ -122,8 +122,8 @@ def _normal_forms(lines: Iterable[tuple[int, str]], result: Imported) -> Iterabl
 
 
 def _by_hand(reason: Reason) -> Reason:
-    if reason not in _BY_HAND:
-        raise InvalidInput(f"A reason is one of {', '.join(_BY_HAND)}.", field="reason")
+    if reason not in BY_HAND:
+        raise InvalidInput(f"A reason is one of {', '.join(BY_HAND)}.", field="reason")
     return reason
 
 

@@ -10,9 +10,13 @@ from ipaddress import IPv4Network, IPv6Network
 from aiohttp import web
 
 from newsletter.campaigns.service import Campaigns
+from newsletter.consent.evidence import Evidence
+from newsletter.consent.withdrawal_log import WithdrawalLog
 from newsletter.core.clock import Clock
 from newsletter.core.database import Database
+from newsletter.delivery.standing import Relays
 from newsletter.operators.accounts import Accounts
+from newsletter.operators.doctor import Doctor
 from newsletter.operators.service import Operators
 from newsletter.operators.sessions import Sessions
 from newsletter.privacy.asking import Asking
@@ -20,8 +24,10 @@ from newsletter.privacy.contact import Contact
 from newsletter.privacy.my_data import MyData
 from newsletter.privacy.outlook import Outlook
 from newsletter.privacy.publishing import Policy
+from newsletter.privacy.requests import Register
 from newsletter.privacy.rights import Rights
 from newsletter.privacy.service import Retention
+from newsletter.privacy.subprocessors import Subprocessors
 from newsletter.subscribing.browsing import Browsing
 from newsletter.subscribing.confirming import Confirming
 from newsletter.subscribing.editing import ListEditing
@@ -29,6 +35,7 @@ from newsletter.subscribing.joining import Joining
 from newsletter.subscribing.leaving import Leaving
 from newsletter.subscribing.links import Links
 from newsletter.subscribing.reporting import ListReports
+from newsletter.subscribing.suppressing import Suppressing
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,13 @@ class Services:
     accounts: Accounts
     sessions: Sessions
     campaigns: Campaigns
+    evidence: Evidence
+    suppressing: Suppressing
+    register: Register
+    subprocessors: Subprocessors
+    withdrawal_log: WithdrawalLog | None
+    relays: Relays
+    doctor: Doctor
     trusted_proxies: Sequence[IPv4Network | IPv6Network]
     confirm_hours: int
     erase_left_days: int

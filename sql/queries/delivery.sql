@@ -453,3 +453,19 @@ delete from dkim_key where sender_id = :sender_id and selector = :selector retur
 -- name: rewrap_dkim_key
 -- The same key under another secret.
 update dkim_key set wrapped = :wrapped where sender_id = :sender_id and selector = :selector;
+
+-- How things stand, for the console.
+
+-- name: workers
+-- That were heard of lately.
+select name, seen_until from worker where seen_until >= :now order by name;
+
+-- name: outbox_queue
+-- Single mails that wait, and how many of them were tried before.
+select count(*)::integer as waiting, (count(*) filter (where attempts > 0))::integer as retried, min(created_at) as oldest
+from outbox where state = 'queued';
+
+-- name: failed_mails
+-- Single mails that were given up and have not expired yet, by what the relay said.
+select kind, reply, count(*)::integer as count, max(created_at) as latest
+from outbox where state = 'failed' group by kind, reply order by latest desc, kind, reply limit :size;

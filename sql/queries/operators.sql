@@ -212,3 +212,14 @@ where audit_id < :before and (:operator::text is null or operator = :operator) o
 -- name: list_that_writes
 -- Whose sender writes to operators: the first list that is open.
 select list_id from list order by closed_at is not null, list_id limit 1;
+
+-- For the doctor.
+
+-- name: server_settings
+-- Settings of the server by name, as far as this role may see them.
+select name, setting from pg_settings where name = any(:names::text[]) order by name;
+
+-- name: server_role
+-- Which server this is, and as whom we are connected.
+select split_part(current_setting('server_version'), ' ', 1) as version, rolsuper as is_superuser
+from pg_roles where rolname = current_user;

@@ -7,10 +7,41 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from newsletter.web.console import account, home, lists, signin, subscribers
+<<<<<<< HEAD
+from newsletter.web.console import (
+    account,
+    audit,
+    doctor,
+    home,
+    lists,
+    operators,
+    policy,
+    promises,
+    relays,
+    requests,
+    signin,
+    subscribers,
+    suppression,
+    tokens,
+)
 from newsletter.web.console.guard import ConsoleRoutes
 
-PARTS: tuple[ConsoleRoutes, ...] = (signin.routes, account.routes, home.routes, lists.routes, subscribers.routes)
+PARTS: tuple[ConsoleRoutes, ...] = (
+    signin.routes,
+    account.routes,
+    home.routes,
+    lists.routes,
+    subscribers.routes,
+    promises.routes,
+    policy.routes,
+    requests.routes,
+    suppression.routes,
+    relays.routes,
+    operators.routes,
+    tokens.routes,
+    audit.routes,
+    doctor.routes,
+)
 
 
 def add_routes(app: web.Application) -> None:

@@ -40,6 +40,25 @@ class Place:
 NAVIGATION: tuple[tuple[str, tuple[Place, ...]], ...] = (
     ("", (Place("Home", "/"),)),
     ("Readers", (Place("Lists", "/lists"), Place("Subscribers", "/subscribers", Right.READERS))),
+    (
+        "Trust",
+        (
+            Place("Promises", "/promises", badge="promises"),
+            Place("Policy", "/policy"),
+            Place("Requests", "/requests", Right.READERS),
+            Place("Suppression", "/suppression", Right.READERS),
+        ),
+    ),
+    (
+        "House",
+        (
+            Place("Relays", "/relays", Right.OWN),
+            Place("Operators", "/operators", Right.OWN),
+            Place("Tokens", "/tokens", Right.OWN),
+            Place("Audit log", "/audit", Right.OWN),
+            Place("Doctor", "/doctor", Right.OWN),
+        ),
+    ),
 )
 """Groups of lines; a floor that is not built yet has none, so that nothing leads nowhere."""
 
