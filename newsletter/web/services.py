@@ -9,7 +9,11 @@ from ipaddress import IPv4Network, IPv6Network
 
 from aiohttp import web
 
+from newsletter.campaigns.images import Images
+from newsletter.campaigns.layouts import Layouts
+from newsletter.campaigns.preflight import Preflight
 from newsletter.campaigns.service import Campaigns
+from newsletter.campaigns.writing import Writing
 from newsletter.core.clock import Clock
 from newsletter.core.database import Database
 from newsletter.operators.accounts import Accounts
@@ -49,6 +53,10 @@ class Services:
     accounts: Accounts
     sessions: Sessions
     campaigns: Campaigns
+    writing: Writing
+    layouts: Layouts
+    images: Images
+    preflight: Preflight
     trusted_proxies: Sequence[IPv4Network | IPv6Network]
     confirm_hours: int
     erase_left_days: int

@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from newsletter.web.console import account, home, signin
+from newsletter.web.console import account, home, images, layouts, preflight, signin, writing
 from newsletter.web.console.guard import ConsoleRoutes
 
-PARTS: tuple[ConsoleRoutes, ...] = (signin.routes, account.routes, home.routes)
+PARTS: tuple[ConsoleRoutes, ...] = (
+    signin.routes,
+    account.routes,
+    home.routes,
+    writing.routes,
+    preflight.routes,
+    layouts.routes,
+    images.routes,
+)
 
 
 def add_routes(app: web.Application) -> None:
