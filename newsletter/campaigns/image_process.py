@@ -48,7 +48,7 @@ def remade(source: bytes) -> tuple[str, Image.Image, bytes]:
     image.load()
     image = _in_srgb(ImageOps.exif_transpose(image))
     image.thumbnail((WIDEST, HIGHEST), Image.Resampling.LANCZOS)
-    if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
         image = image.convert("RGB")
     if image.mode == "RGBA" or was in ("PNG", "GIF"):
         png = _written(image, "PNG", optimize=True)

@@ -187,8 +187,9 @@ class Campaigns:
         return [Draft(row.language, row.subject, row.preheader, Format(row.format), row.body) for row in rows]
 
     async def letter(self, campaign_id: int, language: str | None = None) -> Letter:
-        """Compiled, in all its languages or in one that it was written in. For a campaign that was not started yet with a passing
-        key, so that it can be looked at.
+        """Compiled, in all its languages or in one that it was written in.
+
+        For a campaign that was not started yet with a passing key, so that it can be looked at.
 
         Raises `InvalidContent` when nothing was written, or what was written cannot become a mail.
         """

@@ -1,4 +1,4 @@
-"""The score that SpamAssassin gives a letter, where it is installed: `spamc` where its daemon runs, else `spamassassin` itself."""
+"""The score that SpamAssassin gives a letter, where it is installed: `spamc` where its daemon runs, else the program itself."""
 
 from __future__ import annotations
 

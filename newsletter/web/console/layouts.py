@@ -106,7 +106,7 @@ def _typed(request: web.Request) -> NewLayout:
     form = request[FORM]
     written = Format.HTML if form.get("format") == Format.HTML else Format.MARKDOWN
     texts = {name: form.get(name, "") for name in ("name", "subject", "preheader", "body")}
-    return replace(EMPTY, **texts, format=written)  # type: ignore[arg-type]
+    return replace(EMPTY, **texts, format=written)
 
 
 async def _form(
