@@ -49,8 +49,8 @@ FREEMAIL = frozenset(
     re.findall(
         r"[\w.-]+",
         "gmail.com googlemail.com yahoo.com yahoo.de yahoo.co.uk ymail.com outlook.com hotmail.com hotmail.de live.com msn.com"
-        " aol.com icloud.com me.com mac.com gmx.de gmx.net gmx.at gmx.ch gmx.com web.de t-online.de freenet.de posteo.de mail.ru"
-        " yandex.ru proton.me protonmail.com zoho.com mail.com orange.fr wanadoo.fr free.fr laposte.net libero.it qq.com 163.com",
+        " aol.com icloud.com me.com mac.com gmx.de gmx.net gmx.at gmx.ch gmx.com web.de freenet.de posteo.de mail.ru"
+        " yandex.ru proton.me protonmail.com zoho.com mail.com orange.fr wanadoo.fr free.fr laposte.net libero.it qq.com",
     )
 )
 """Domains of mail providers: nobody else may send in their name."""
@@ -165,7 +165,7 @@ class Preflight:
         content = letter.contents[language]
         look = look_at(preview.words.html)
         unnamed = await asyncio.to_thread(content.render, Reader("", "", f"{self._base_url}/unsubscribe/"))
-        links = list(dict.fromkeys([*look.links, *look_at(unnamed.html).links]))
+        links = _every(look.links, look_at(unnamed.html).links)
         return (
             Check("It becomes a mail", Result.GOOD, f"The subject is “{unnamed.subject}” for readers without a name."),
             await self._links(links),
@@ -231,8 +231,8 @@ class Preflight:
                 "Write what an image shows into its brackets: many readers see that alone. Give it a width, and keep it with us"
                 " under Images, since another site would learn who opens the letter."
             )
-            return Check(title, Result.WARN, f"{len(look.images)} images, with {len(details)} things to mend.", todo, details)
-        return Check(title, Result.GOOD, f"{len(look.images)} images, each with alternative text and size, served by us.")
+            return Check(title, Result.WARN, f"{_counted(len(look.images))}; things to mend: {len(details)}.", todo, details)
+        return Check(title, Result.GOOD, f"{_counted(len(look.images))}, with alternative text and size, served by us.")
 
     async def _spam(self, message: bytes) -> Check:
         title = "Spam score"
@@ -310,6 +310,13 @@ def text_check(text: str, words: str) -> Check:
     return Check(title, Result.GOOD, f"{written:,} words, beside {shown:,} in the HTML part.")
 
 
+def _every(named: Sequence[str], unnamed: Sequence[str]) -> list[str]:
+    """The links of both renderings, once each. One that holds a merge field is there as the one with the name alone."""
+    begins = tuple(link.partition(MARKER)[0] for link in named if MARKER in link)
+    others = [link for link in unnamed if link in named or not link.startswith(begins or ("\0",))]
+    return list(dict.fromkeys([*named, *others]))
+
+
 def _broken(fault: Fault) -> Check:
     return Check("It becomes a mail", Result.BAD, fault.said, "It cannot be sent before this is mended.")
 
@@ -359,6 +366,10 @@ def _logic(content: CompiledContent, readers: int) -> Check:
     return Check(
         title, Result.WARN if slow else Result.GOOD, found, "Leave out conditions that few readers need." if slow else ""
     )
+
+
+def _counted(images: int) -> str:
+    return "1 image" if images == 1 else f"{images} images"
 
 
 def _long(seconds: float) -> str:

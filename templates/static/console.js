@@ -61,6 +61,11 @@
   function showFault(fault) {
     document.getElementById("fault").hidden = !fault;
     document.getElementById("fault-said").textContent = fault ? fault.said : "";
+    const badge = form.querySelector(".tabs [aria-current] .badge");
+    if (badge) {
+      badge.className = `badge ${fault ? "warn" : "good"}`;
+      badge.textContent = fault ? "not ready" : "ready";
+    }
   }
   function showPreview() {
     const fields = new FormData(form);
