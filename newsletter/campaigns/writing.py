@@ -161,9 +161,10 @@ class Writing:
 
     async def text(self, page: Page, language: str) -> Text:
         """What is written in that language. Raises `InvalidContent` for one that neither the list nor the campaign has."""
+        if language not in {each.language for each in page.written}:
+            check_language(language, page.mailing_list)
         row = await store.written(self._db, campaign_id=page.campaign_id, language=language)
         if row is None:
-            check_language(language, page.mailing_list)
             return Text(Draft(language, "", "", Format.MARKDOWN, ""), 0)
         return _text(row, (await self._checked(_text(row).draft, page.mailing_list))[1] if row.fault else None)
 

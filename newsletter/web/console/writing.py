@@ -84,7 +84,7 @@ async def save(request: web.Request) -> web.Response:
         return see(request, f"{CAMPAIGNS}/{number}/preflight")
     page = await services(request).writing.page(number)
     language = go if go in _languages(page) else draft.language
-    return see(request, f"{CAMPAIGNS}/{number}/edit?language={language}", done="saved" if not go or go == language else "")
+    return see(request, f"{CAMPAIGNS}/{number}/edit?language={language}", done="saved")
 
 
 @routes.post(f"{ONE}/autosave", Right.WRITE)
@@ -310,7 +310,8 @@ def _why_not(page: Page) -> str:
 async def _versions(request: web.Request, *, error: InvalidInput | None = None) -> web.Response:
     writing, number = services(request).writing, _number(request)
     page = await writing.page(number)
-    language = request.query.get("language") or _first(page)
+    asked = request.query.get("language", "")
+    language = asked if asked in _languages(page) else _first(page)
     shown = request.query.get("version", "")
     return await console_page(
         request,
@@ -320,7 +321,7 @@ async def _versions(request: web.Request, *, error: InvalidInput | None = None) 
         page=page,
         language=language,
         language_name=language_name,
-        versions=await writing.versions(number, language) if _safe(language) else [],
+        versions=await writing.versions(number, language),
         chosen=await writing.version(number, language, _whole(shown)) if shown else None,
         problem=str(error) if error else "",
         given=request[FORM].get("name", "") if FORM in request else page.name,
