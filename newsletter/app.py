@@ -12,7 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from newsletter.campaigns.framing import Framing
+from newsletter.campaigns.images import Images
+from newsletter.campaigns.layouts import Layouts
+from newsletter.campaigns.preflight import Preflight
 from newsletter.campaigns.service import Campaigns
+from newsletter.campaigns.spam import spam_score
+from newsletter.campaigns.writing import Writing
 from newsletter.consent import promises as consent_promises
 from newsletter.consent.evidence import Evidence
 from newsletter.consent.rules import Keeps
@@ -71,6 +77,7 @@ from newsletter.subscribing.links import Links
 from newsletter.subscribing.mails import SubscriptionMails
 from newsletter.subscribing.reporting import ListReports
 from newsletter.subscribing.suppressing import Suppressing
+from newsletter.web.fetching import LinkChecker
 from newsletter.web.services import Services
 
 REFRESH_EVERY = 60.0
@@ -300,6 +307,38 @@ class House:
         )
 
     @cached_property
+    def framing(self) -> Framing:
+        return Framing(self.links, erase_left_days=self.settings.erase_left_days)
+
+    @cached_property
+    def writing(self) -> Writing:
+        return Writing(self.db, self.framing, self.campaigns, audit)
+
+    @cached_property
+    def layouts(self) -> Layouts:
+        return Layouts(self.db, self.framing, audit)
+
+    @cached_property
+    def images(self) -> Images:
+        return Images(self.db, audit, base_url=self.settings.base_url)
+
+    @cached_property
+    def link_checker(self) -> LinkChecker:
+        return LinkChecker()
+
+    @cached_property
+    def preflight(self) -> Preflight:
+        return Preflight(
+            self.db,
+            self.writing,
+            self.campaigns,
+            self.signing,
+            base_url=self.settings.base_url,
+            fetch=self.link_checker,
+            spam_score=spam_score,
+        )
+
+    @cached_property
     def test_courier(self) -> Courier:
         """For the test mails that operators send."""
         return self.courier()
@@ -419,6 +458,10 @@ class House:
             withdrawal_log=self.withdrawal_log,
             relays=self.relays,
             doctor=self.doctor,
+            writing=self.writing,
+            layouts=self.layouts,
+            images=self.images,
+            preflight=self.preflight,
             trusted_proxies=self.settings.trusted_proxies,
             confirm_hours=self.settings.confirm_hours,
             erase_left_days=self.settings.erase_left_days,

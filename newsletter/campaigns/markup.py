@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_core import StateCore
 
+from newsletter.campaigns.image_address import size_in
 from newsletter.campaigns.merge import ENDERS, OPENERS, Piece
 from newsletter.campaigns.prepared import StandIns
 from newsletter.campaigns.sanitise import VOID, sanitised
@@ -48,6 +49,7 @@ def markdown_to_html(protected: str, stand_ins: StandIns) -> str:
     terminates = ["paragraph", "reference", "blockquote", "list"]
     parser.block.ruler.before("table", "tag_line", tag_line, {"alt": terminates})
     parser.core.ruler.after("inline", "buttons", _buttons)
+    parser.core.ruler.after("inline", "sizes", _sizes)
     parser.add_render_rule("tag_line", lambda _self, tokens, index, _options, _env: tokens[index].content + "\n")
     return stand_ins.tag_pattern.sub(r"<!--\g<0>-->", parser.render(protected))
 
@@ -60,6 +62,14 @@ def _buttons(state: StateCore) -> None:
         if alone and kinds.count("link_open") == kinds.count("strong_open") == 1 and token.level == 1:
             children[1].attrSet("class", "button")
             token.children = children[1:-1]
+
+
+def _sizes(state: StateCore) -> None:
+    """Images of ours say in their address how large they are: then the text does not jump when they are loaded."""
+    for image in (child for token in state.tokens for child in token.children or () if child.type == "image"):
+        if size := size_in(str(image.attrs.get("src", ""))):
+            image.attrSet("width", str(size[0]))
+            image.attrSet("height", str(size[1]))
 
 
 def mark_tags(protected: str, stand_ins: StandIns) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from newsletter.campaigns import store
-from newsletter.campaigns.content import CompiledContent, Draft, Format, RenderedMail, compile_content
-from newsletter.campaigns.frame import Frame
+from newsletter.campaigns.content import Draft, Format, RenderedMail
+from newsletter.campaigns.framing import Framing, check_language
 from newsletter.campaigns.letter import Letter
 from newsletter.campaigns.store import CampaignRow
 from newsletter.consent.service import refuse_standstill
@@ -20,7 +20,6 @@ from newsletter.core.addresses import parse_address
 from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput, NotFound
-from newsletter.core.i18n import translations
 from newsletter.delivery import store as delivery
 from newsletter.delivery.batches import plan_campaign
 from newsletter.delivery.courier import Courier
@@ -110,7 +109,7 @@ class Campaigns:
         self._courier = courier
         self._signing = signing
         self._audit = audit
-        self._erase_left_days = erase_left_days
+        self._framing = Framing(links, erase_left_days=erase_left_days)
 
     async def create(self, new: NewCampaign, *, by: str, now: datetime) -> int:
         """A draft; returns its number.
@@ -172,26 +171,8 @@ class Campaigns:
                 raise DraftRefused(error, draft.language) from None
 
     def _check_draft(self, draft: Draft, mailing_list: MailingList) -> None:
-        if draft.language not in mailing_list.languages:
-            spoken = ", ".join(mailing_list.languages)
-            raise InvalidContent(f'The list has no language "{draft.language}"; it has {spoken}.', field="language")
-        self._compile(draft, mailing_list)
-
-    def _compile(self, draft: Draft, mailing_list: MailingList) -> CompiledContent:
-        text = mailing_list.text(draft.language)
-        frame = Frame(
-            list_name=text.name,
-            list_description=text.description,
-            sender_name=mailing_list.sender.name,
-            postal_address=mailing_list.sender.postal_address,
-            legal_notice_url=mailing_list.sender.legal_notice,
-            subscribe_url=self._links.subscribe(mailing_list.slug),
-            privacy_url=self._links.privacy,
-            erase_days=self._erase_left_days,
-            translations=translations(draft.language),
-            data_url=self._links.data_page,
-        )
-        return compile_content(draft, frame=frame)
+        check_language(draft.language, mailing_list)
+        self._framing.compile(draft, mailing_list)
 
     async def _row(self, db: Connection, campaign_id: int) -> CampaignRow:
         found = await store.campaign(db, campaign_id=campaign_id) if 0 < campaign_id < 2**31 else None
@@ -205,12 +186,28 @@ class Campaigns:
         rows = await store.contents(self._db, campaign_id=campaign_id)
         return [Draft(row.language, row.subject, row.preheader, Format(row.format), row.body) for row in rows]
 
-    async def letter(self, campaign_id: int) -> Letter:
-        """Compiled. For a campaign that was not started yet with a passing key, so that it can be looked at."""
+    async def letter(self, campaign_id: int, language: str | None = None) -> Letter:
+        """Compiled, in all its languages or in one that it was written in.
+
+        For a campaign that was not started yet with a passing key, so that it can be looked at.
+
+        Raises `InvalidContent` when nothing was written, or what was written cannot become a mail.
+        """
         row = await self._row(self._db, campaign_id)
         mailing_list = await list_by_id(self._db, row.list_id)
         drafts = await self.drafts(campaign_id)
-        contents = {draft.language: await asyncio.to_thread(self._compile, draft, mailing_list) for draft in drafts}
+        if not drafts:
+            raise InvalidContent(
+                "Nothing is written yet: a campaign needs a content in one language at least.", field="contents"
+            )
+        if any(draft.language == language for draft in drafts):
+            drafts = [draft for draft in drafts if draft.language == language]
+        contents = {}
+        for draft in drafts:
+            try:
+                contents[draft.language] = await asyncio.to_thread(self._framing.compile, draft, mailing_list)
+            except InvalidContent as error:
+                raise DraftRefused(error, draft.language) from None
         return Letter(
             campaign_id,
             mailing_list,
@@ -225,7 +222,7 @@ class Campaigns:
 
         Raises `InvalidInput` for a language that it was not written in.
         """
-        letter = await self.letter(campaign_id)
+        letter = await self.letter(campaign_id, language)
         reader = self._nobody(letter, letter.mailing_list.sender.contact, language, name, now)
         has_logic = letter.contents[letter.language(reader)].has_logic
         return Preview(letter.render(reader), letter.compose(reader, now).data, (SLOWER,) if has_logic else ())
@@ -238,7 +235,7 @@ class Campaigns:
         Raises `InvalidAddress`, `InvalidInput` for a language that it was not written in, and `RelayUnreachable` when there is
         no relay to hand it to.
         """
-        letter = await self.letter(campaign_id)
+        letter = await self.letter(campaign_id, language)
         reader = self._nobody(letter, parse_address(address).typed, language, name, now)
         await self._audit(self._db, by, "campaign.test", f"campaign {campaign_id}", now)
         sender_id = letter.mailing_list.sender.sender_id

@@ -30,6 +30,7 @@ async def plan_campaign(db: Connection, *, campaign_id: int, list_id: int, messa
 
     Raises `Conflict` when the campaign is not waiting to be sent (any more).
     """
+    await store.hold_campaign(db, campaign_id=campaign_id)
     planned = await store.count_audience(db, list_id=list_id)
     week = (now - timedelta(days=now.weekday())).date()
     started = await store.start_campaign(
@@ -42,7 +43,7 @@ async def plan_campaign(db: Connection, *, campaign_id: int, list_id: int, messa
         planned=planned,
     )
     if not started:
-        raise Conflict("This campaign was sent already, or it was cancelled.")
+        raise Conflict("This campaign was sent already, it was cancelled, or something in it cannot become a mail yet.")
     await store.make_week(db, week=week)
     parts = slices(planned)
     await store.make_batches(

@@ -202,6 +202,10 @@ async def count_audience(db: Connection, *, list_id: int) -> int: ...
 
 
 @_sql.statement
+async def hold_campaign(db: Connection, *, campaign_id: int) -> bool: ...
+
+
+@_sql.statement
 async def start_campaign(
     db: Connection,
     *,

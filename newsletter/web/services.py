@@ -9,7 +9,11 @@ from ipaddress import IPv4Network, IPv6Network
 
 from aiohttp import web
 
+from newsletter.campaigns.images import Images
+from newsletter.campaigns.layouts import Layouts
+from newsletter.campaigns.preflight import Preflight
 from newsletter.campaigns.service import Campaigns
+from newsletter.campaigns.writing import Writing
 from newsletter.consent.evidence import Evidence
 from newsletter.consent.withdrawal_log import WithdrawalLog
 from newsletter.core.clock import Clock
@@ -69,6 +73,10 @@ class Services:
     withdrawal_log: WithdrawalLog | None
     relays: Relays
     doctor: Doctor
+    writing: Writing
+    layouts: Layouts
+    images: Images
+    preflight: Preflight
     trusted_proxies: Sequence[IPv4Network | IPv6Network]
     confirm_hours: int
     erase_left_days: int

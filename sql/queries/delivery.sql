@@ -95,12 +95,19 @@ from pace where free_at < :before and (slowed_at is null or slowed_at < :before)
 -- Confirmed readers of a list at this moment.
 select count(*)::integer from subscription where list_id = :list_id and state = 'confirmed';
 
+-- name: hold_campaign
+-- Nobody writes or starts it until this transaction ends: what is read after this is what is sent.
+select true from campaign where campaign_id = :campaign_id for update;
+
 -- name: start_campaign
--- From draft to sending. The guard on the state lets exactly one of two callers through.
+-- From draft to sending. The guard on the state lets exactly one of two callers through; what is empty, or did not compile when
+-- it was saved, is not sent.
 update campaign
 set state = 'sending', started_at = :now, week = :week, message_key = :message_key, message_domain = :message_domain,
     planned = :planned
 where campaign_id = :campaign_id and state in ('draft', 'scheduled')
+  and exists (select from campaign_content k where k.campaign_id = :campaign_id)
+  and not exists (select from campaign_content k where k.campaign_id = :campaign_id and k.fault is not null)
 returning true;
 
 -- name: make_week

@@ -1,0 +1,139 @@
+// Writing: saves by itself, shows what it will look like, says who else is at it. Without it the buttons do the same.
+(() => {
+  const form = document.getElementById("editor");
+  const body = document.getElementById("body");
+  if (!body) return;
+  const format = document.getElementById("format");
+
+  function insert(text) {
+    body.focus();
+    body.setRangeText(text, body.selectionStart, body.selectionEnd, "end");
+    body.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  for (const code of document.querySelectorAll("code[data-insert]")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "plain pick";
+    button.title = "Insert where you write";
+    code.replaceWith(button);
+    button.append(code);
+    button.addEventListener("click", () => insert(code.dataset.insert));
+  }
+  for (const button of document.querySelectorAll(".thumb[data-markdown]")) {
+    button.addEventListener("click", (event) => {
+      event.preventDefault();
+      insert(format.value === "html" ? button.dataset.html : button.dataset.markdown);
+    });
+  }
+  if (!form || form.dataset.hold) return;
+
+  const base = form.dataset.campaign;
+  const saving = document.getElementById("saving");
+  const preview = document.getElementById("preview");
+  const AFTER = 2000, ALIVE = 45000;
+  let written = typed(), timer = 0, running = null, ended = false;
+
+  function typed() {
+    const fields = new FormData(form);
+    return ["subject", "preheader", "format", "body"].map((name) => fields.get(name)).join("\0");
+  }
+  const isDirty = () => typed() !== written;
+  const say = (words) => { saving.textContent = words; };
+
+  function post(path) {
+    const headers = { Accept: "application/json" };
+    return fetch(base + path, { method: "POST", headers, body: new URLSearchParams(new FormData(form)), credentials: "same-origin" });
+  }
+  // Whoever signed in again elsewhere has a new session, of which this page's forms know nothing yet.
+  async function freshSeal() {
+    const answer = await fetch(location.pathname + location.search, { credentials: "same-origin" });
+    if (!answer.ok || answer.redirected) return false;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const seal = page.querySelector("#editor input[name=seal]");
+    if (!seal) return false;
+    for (const field of document.querySelectorAll("input[name=seal]")) field.value = seal.value;
+    return true;
+  }
+  function showOthers(others) {
+    document.getElementById("others").hidden = !others.length;
+    document.getElementById("other-names").textContent = others.join(", ");
+  }
+  function showFault(fault) {
+    document.getElementById("fault").hidden = !fault;
+    document.getElementById("fault-said").textContent = fault ? fault.said : "";
+    const badge = form.querySelector(".tabs [aria-current] .badge");
+    if (badge) {
+      badge.className = `badge ${fault ? "warn" : "good"}`;
+      badge.textContent = fault ? "not ready" : "ready";
+    }
+  }
+  function showPreview() {
+    const fields = new FormData(form);
+    const asked = new URLSearchParams({ language: fields.get("language"), view: fields.get("view"), reader: fields.get("reader") });
+    preview.contentWindow.location.replace(`${base}/preview?${asked}`);
+  }
+
+  async function save(again = true) {
+    const now = typed();
+    say("Saving …");
+    let answer;
+    try {
+      answer = await post("/autosave");
+    } catch {
+      say("Not saved: the server cannot be reached. Your text stays here, and is saved when it can be.");
+      later();
+      return;
+    }
+    const told = await answer.json().catch(() => ({}));
+    if (answer.ok) {
+      written = now;
+      form.elements.version.value = told.version;
+      say(`Saved ${new Date().toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })}.`);
+      showFault(told.fault);
+      showOthers(told.others);
+      showPreview();
+      if (isDirty()) later();
+    } else if (answer.status === 403 && again && await freshSeal()) {
+      await save(false);
+    } else if (answer.status === 401) {
+      say("Not saved: your session has ended. Your text stays here. Press Save: you sign in, and it comes along.");
+    } else if (answer.status === 409) {
+      ended = true;
+      say(`Not saved: ${told.error.message} Press Save to see both.`);
+    } else {
+      say(`Not saved: ${told.error ? told.error.message : "something went wrong."} Your text stays here.`);
+    }
+  }
+  function begin() {
+    timer = 0;
+    if (ended || running || !isDirty()) return;
+    running = save().finally(() => { running = null; });
+  }
+  function later() {
+    if (!timer && !ended) timer = setTimeout(begin, AFTER);
+  }
+
+  form.addEventListener("input", (event) => {
+    if (["view", "reader"].includes(event.target.name)) { if (!isDirty()) showPreview(); return; }
+    if (event.target.name !== "addresses") { say("Not saved yet."); later(); }
+  });
+  // A save that is under way has the next version: the form waits for its number.
+  form.addEventListener("submit", (event) => {
+    if (event.submitter && event.submitter.formTarget === "preview") return;
+    clearTimeout(timer);
+    ended = true;
+    if (running) {
+      event.preventDefault();
+      const button = event.submitter;
+      running.finally(() => form.requestSubmit(button));
+      return;
+    }
+    written = typed();
+  });
+  addEventListener("beforeunload", (event) => { if (isDirty()) event.preventDefault(); });
+  setInterval(async () => {
+    if (document.hidden || running || ended) return;
+    const answer = await post("/present").catch(() => null);
+    if (answer && answer.ok) showOthers((await answer.json()).others);
+  }, ALIVE);
+})();

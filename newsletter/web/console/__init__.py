@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from aiohttp import web
 
-<<<<<<< HEAD
 from newsletter.web.console import (
     account,
     audit,
     doctor,
     home,
+    images,
+    layouts,
     lists,
     operators,
     policy,
+    preflight,
     promises,
     relays,
     requests,
@@ -23,6 +25,7 @@ from newsletter.web.console import (
     subscribers,
     suppression,
     tokens,
+    writing,
 )
 from newsletter.web.console.guard import ConsoleRoutes
 
@@ -30,6 +33,10 @@ PARTS: tuple[ConsoleRoutes, ...] = (
     signin.routes,
     account.routes,
     home.routes,
+    writing.routes,
+    preflight.routes,
+    layouts.routes,
+    images.routes,
     lists.routes,
     subscribers.routes,
     promises.routes,

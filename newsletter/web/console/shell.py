@@ -59,6 +59,7 @@ NAVIGATION: tuple[tuple[str, tuple[Place, ...]], ...] = (
             Place("Doctor", "/doctor", Right.OWN),
         ),
     ),
+    ("Write", (Place("Layouts", "/layouts"), Place("Images", "/images"))),
 )
 """Groups of lines; a floor that is not built yet has none, so that nothing leads nowhere."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from newsletter.web.public import confirm, contact, data, health, metrics, privacy, signup, unsubscribe
+from newsletter.web.public import confirm, contact, data, health, images, metrics, privacy, signup, unsubscribe
 
 
 def add_routes(app: web.Application) -> None:
-    for part in (signup, confirm, unsubscribe, data, contact, privacy, health, metrics):
+    for part in (signup, confirm, unsubscribe, data, contact, privacy, images, health, metrics):
         app.add_routes(part.routes)

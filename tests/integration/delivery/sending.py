@@ -119,8 +119,10 @@ class Sending:
     async def begin(self, *, uncertain_policy: str = "resend") -> None:
         """Start a campaign to whoever is confirmed now."""
         self.campaign_id = await self.db.fetchval(
-            """insert into campaign (list_id, name, uncertain_policy, created_at) values ($1, 'Tide', $2, $3)
-               returning campaign_id""",
+            """with new as (insert into campaign (list_id, name, uncertain_policy, created_at) values ($1, 'Tide', $2, $3)
+                            returning campaign_id)
+               insert into campaign_content (campaign_id, language, subject, format, body)
+               select campaign_id, 'en', 'Tide', 'markdown', 'Hello' from new returning campaign_id""",
             self.list_id,
             uncertain_policy,
             self.clock.now(),

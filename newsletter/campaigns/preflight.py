@@ -1,0 +1,404 @@
+"""Before a campaign is sent: what is right, what is not, and what to do about it.
+
+Each check says what was looked at, what was found, and what to do. Nothing here refuses to send: what cannot be sent at all,
+starting refuses by itself. What leaves this machine (links, SpamAssassin) is handed in as functions, and limited in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from html import unescape
+from typing import Protocol
+
+from newsletter.campaigns import store
+from newsletter.campaigns.content import CompiledContent, Reader
+from newsletter.campaigns.image_address import hash_in
+from newsletter.campaigns.looking import Look, look_at
+from newsletter.campaigns.service import Campaigns, Preview
+from newsletter.campaigns.store import ReasonRow, SampleRow
+from newsletter.campaigns.writing import Fault, Page, Writing
+from newsletter.core.database import Database
+from newsletter.core.errors import InvalidContent
+from newsletter.core.i18n import language_name
+from newsletter.delivery import store as delivery
+from newsletter.delivery.signing import Signing
+from newsletter.subscribing.lists import MailingList
+
+GMAIL_CUTS_AT = 102 * 1024
+"""Octets of HTML that Gmail shows; the rest, the way out in it, is behind a link."""
+NEARLY = 90 * 1024
+SAMPLE = 5000
+"""Readers that are looked at for how many have a name, are suppressed, speak what: of larger lists a fair sample."""
+MOST_LINKS = 50
+LINKS_WITHIN = 20.0
+"""Seconds for all links together."""
+SLOW = 60.0
+"""Seconds of one processor that logic may take, over all readers, before it is worth a word."""
+TRIED = 200
+"""Readers for whom a letter is worked out, to know what one costs."""
+MARKER = "qzxreaderqzx"
+"""A name that nobody has: where it turns up, a merge field stands."""
+
+FREEMAIL = frozenset(
+    re.findall(
+        r"[\w.-]+",
+        "gmail.com googlemail.com yahoo.com yahoo.de yahoo.co.uk ymail.com outlook.com hotmail.com hotmail.de live.com msn.com"
+        " aol.com icloud.com me.com mac.com gmx.de gmx.net gmx.at gmx.ch gmx.com web.de freenet.de posteo.de mail.ru"
+        " yandex.ru proton.me protonmail.com zoho.com mail.com orange.fr wanadoo.fr free.fr laposte.net libero.it qq.com",
+    )
+)
+"""Domains of mail providers: nobody else may send in their name."""
+_LEFT_OUT = {
+    "left": "left and were deleted; they have not signed up again",
+    "complained": "complained about a mail",
+    "bounced": "have a mailbox that refused mail for good",
+    "refused": "said that they did not ask for this",
+    "objected": "objected to all mail",
+    "restricted": "have paused their letters",
+}
+
+
+class Result(StrEnum):
+    GOOD = "good"
+    WARN = "warn"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+    """It could not be looked at; says why."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line. `todo` is empty where there is nothing to do; `details` are single things that it is about."""
+
+    title: str
+    result: Result
+    found: str
+    todo: str = ""
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of one link."""
+
+    ok: bool
+    said: str
+
+
+class Fetch(Protocol):
+    """Asks for an address that somebody typed; never raises, and reaches no private network."""
+
+    def __call__(self, address: str, /) -> Awaitable[Answer]: ...
+
+
+SpamScore = Callable[[bytes], Awaitable[tuple[float, float] | None]]
+"""Score and threshold; None where no SpamAssassin is installed, or it did not answer."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All checks, those of each language under its name."""
+
+    general: tuple[Check, ...]
+    by_language: tuple[tuple[str, tuple[Check, ...]], ...]
+
+    @property
+    def worst(self) -> Result:
+        every = [*self.general, *(check for _, checks in self.by_language for check in checks)]
+        return next((each for each in (Result.BAD, Result.WARN) if any(check.result is each for check in every)), Result.GOOD)
+
+
+class Preflight:
+    """Reads alone."""
+
+    def __init__(
+        self,
+        db: Database,
+        writing: Writing,
+        campaigns: Campaigns,
+        signing: Signing,
+        *,
+        base_url: str,
+        fetch: Fetch,
+        spam_score: SpamScore,
+    ) -> None:
+        self._db = db
+        self._writing = writing
+        self._campaigns = campaigns
+        self._signing = signing
+        self._base_url = base_url
+        self._fetch = fetch
+        self._spam_score = spam_score
+
+    async def report(self, campaign_id: int, *, now: datetime) -> Report:
+        """Raises `NotFound`."""
+        page = await self._writing.page(campaign_id)
+        sample = await store.audience_sample(self._db, list_id=page.mailing_list.list_id, size=SAMPLE)
+        readers = await delivery.count_audience(self._db, list_id=page.mailing_list.list_id)
+        general = [
+            *(await self._audience(page.mailing_list, readers, now)),
+            _languages(page, sample),
+            *(await self._sender(page.mailing_list, now)),
+        ]
+        by_language = []
+        for each in page.written:
+            checks = await self._language(page, each.language, sample, readers, now)
+            by_language.append((language_name(each.language), checks))
+        if not by_language:
+            general.insert(0, Check("Content", Result.BAD, "Nothing is written yet.", "Write in one language at least."))
+        return Report(tuple(general), tuple(by_language))
+
+    async def _language(
+        self, page: Page, language: str, sample: Sequence[SampleRow], readers: int, now: datetime
+    ) -> tuple[Check, ...]:
+        try:
+            letter = await self._campaigns.letter(page.campaign_id, language)
+            preview = await self._campaigns.preview(page.campaign_id, language=language, name=MARKER, now=now)
+        except InvalidContent as error:
+            return (_broken(Fault(str(error), error.field or "body", error.line)),)
+        content = letter.contents[language]
+        look = look_at(preview.words.html)
+        unnamed = await asyncio.to_thread(content.render, Reader("", "", f"{self._base_url}/unsubscribe/"))
+        links = _every(look.links, look_at(unnamed.html).links)
+        return (
+            Check("It becomes a mail", Result.GOOD, f"The subject is “{unnamed.subject}” for readers without a name."),
+            await self._links(links),
+            await self._images(look),
+            size_check(len(preview.words.html.encode())),
+            text_check(preview.words.text, look.words),
+            _way_out(preview, links),
+            await self._spam(preview.message),
+            _fields(content, sample, readers),
+            await asyncio.to_thread(_logic, content, readers),
+        )
+
+    async def _links(self, links: Sequence[str]) -> Check:
+        title = "Links answer"
+        ours = f"{self._base_url}/"
+        typed = [each for each in links if each.startswith(("http://", "https://")) and not each.startswith(ours)]
+        fetched = [each for each in typed if MARKER not in each]
+        left = [f"{each.replace(MARKER, '…')}: holds a merge field, and is not fetched" for each in typed if MARKER in each]
+        if len(fetched) > MOST_LINKS:
+            left.append(f"{len(fetched) - MOST_LINKS} more: only {MOST_LINKS} are looked at")
+        answers = await self._answers(fetched[:MOST_LINKS])
+        wrong = [f"{address}: {answer.said}" for address, answer in answers if not answer.ok]
+        if wrong:
+            found = f"{len(wrong)} of {len(answers)} links did not answer as they should."
+            return Check(title, Result.BAD, found, "Open each in a browser, and correct it in the text.", (*wrong, *left))
+        if not typed:
+            return Check(title, Result.GOOD, "There is no link but our own.")
+        return Check(title, Result.GOOD, f"{len(answers)} of {len(answers)} answered.", details=tuple(left))
+
+    async def _answers(self, addresses: Sequence[str]) -> list[tuple[str, Answer]]:
+        room = asyncio.Semaphore(6)
+
+        async def one(address: str) -> Answer:
+            async with room:
+                return await self._fetch(address)
+
+        tasks = [asyncio.create_task(one(address)) for address in addresses]
+        if tasks:
+            await asyncio.wait(tasks, timeout=LINKS_WITHIN)
+        late = Answer(ok=False, said="no answer in time")
+        answers = [(address, task.result() if task.done() else late) for address, task in zip(addresses, tasks, strict=True)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return answers
+
+    async def _images(self, look: Look) -> Check:
+        title = "Images"
+        hashes = {each.source: hash_in(each.source) for each in look.images}
+        ours = {source: found for source, found in hashes.items() if found and source.startswith(f"{self._base_url}/")}
+        known = set(await store.known_images(self._db, hashes=sorted(set(ours.values()))))
+        gone = [f"{source}: was deleted" for source, found in ours.items() if found not in known]
+        bare = [f"{each.source}: no alternative text" for each in look.images if not each.alt.strip()]
+        unsized = [f"{each.source}: no width" for each in look.images if not each.width]
+        remote = [f"{source}: is loaded from another site" for source in hashes if source not in ours]
+        details = (*gone, *bare, *unsized, *remote)
+        if not look.images:
+            return Check(title, Result.GOOD, "There is none.")
+        if gone:
+            return Check(title, Result.BAD, f"{len(gone)} of {len(hashes)} cannot be shown.", "Take them out.", details)
+        if details:
+            todo = (
+                "Write what an image shows into its brackets: many readers see that alone. Give it a width, and keep it with us"
+                " under Images, since another site would learn who opens the letter."
+            )
+            return Check(title, Result.WARN, f"{_counted(len(look.images))}; things to mend: {len(details)}.", todo, details)
+        return Check(title, Result.GOOD, f"{_counted(len(look.images))}, with alternative text and size, served by us.")
+
+    async def _spam(self, message: bytes) -> Check:
+        title = "Spam score"
+        score = await self._spam_score(message)
+        if score is None:
+            return Check(title, Result.UNKNOWN, "SpamAssassin is not installed on this machine, or does not answer.")
+        found, threshold = score
+        words = f"SpamAssassin gives {found:.1f} points; from {threshold:.1f} on it takes a mail for spam."
+        if found >= threshold:
+            return Check(title, Result.BAD, words, "Look at its report, and reword what it points at.")
+        return Check(title, Result.WARN if found >= threshold / 2 else Result.GOOD, words)
+
+    async def _sender(self, mailing_list: MailingList, now: datetime) -> list[Check]:
+        sender = mailing_list.sender
+        if sender.domain in FREEMAIL:
+            domain = Check(
+                "From address",
+                Result.BAD,
+                f"Mail is sent in the name of {sender.domain}, which belongs to a mail provider.",
+                "Use an address of a domain of your own: receivers refuse what the provider itself did not send (DMARC).",
+            )
+        else:
+            domain = Check("From address", Result.GOOD, f"{sender.name}, of {sender.domain}.")
+        if await self._signing.signs(sender.sender_id, at=now):
+            signed = Check("Signature (DKIM)", Result.GOOD, "We sign every mail with the key of this sender.")
+        else:
+            signed = Check(
+                "Signature (DKIM)",
+                Result.WARN,
+                "No key of this sender is active here: the relay has to sign.",
+                f"Send a test and look for “dkim=pass” with {sender.domain} in its headers, or add a key: newsletter dkim add.",
+            )
+        return [domain, signed]
+
+    async def _audience(self, mailing_list: MailingList, readers: int, now: datetime) -> list[Check]:
+        list_id = mailing_list.list_id
+        suppressed = await store.suppressed_sample(self._db, list_id=list_id, size=SAMPLE, now=now)
+        pending = await store.count_pending(self._db, list_id=list_id)
+        unsubscribed = await store.count_unsubscribed(self._db, list_id=list_id)
+        left_out = [
+            *([f"{pending:,} have not confirmed yet"] if pending else []),
+            *([f"{unsubscribed:,} have unsubscribed and are not deleted yet"] if unsubscribed else []),
+            *_reasons(suppressed, readers),
+        ]
+        if mailing_list.closed:
+            return [Check("Audience", Result.BAD, "The list is closed: nothing is sent to it.", "", tuple(left_out))]
+        if not readers:
+            return [Check("Audience", Result.WARN, "Nobody has confirmed yet.", "Wait for readers.", tuple(left_out))]
+        found = f"{readers:,} confirmed readers now. Each is looked at again when it is sent."
+        return [Check("Audience", Result.GOOD, found, details=tuple(f"Left out: {each}" for each in left_out))]
+
+
+# One check each, pure.
+
+
+def size_check(octets: int) -> Check:
+    """Of the HTML part."""
+    title, found = "Size", f"The HTML part has {octets / 1024:.0f} KB; Gmail cuts at 102 KB."
+    if octets > GMAIL_CUTS_AT:
+        return Check(title, Result.BAD, found, "Shorten it: what is cut off, the way out in it, is behind a link then.")
+    return Check(
+        title, Result.WARN if octets > NEARLY else Result.GOOD, found, "Shorten it a little." if octets > NEARLY else ""
+    )
+
+
+def text_check(text: str, words: str) -> Check:
+    """Whether the text part says what the HTML says. `words` are those that the HTML shows."""
+    title = "Text part"
+    written, shown = len(text.split()), len(words.split())
+    if not text.strip():
+        return Check(title, Result.BAD, "It is empty.", "Write some text: an image alone says nothing to many readers.")
+    if written * 2 < shown:
+        found = f"It has {written:,} words, the HTML part {shown:,}."
+        return Check(title, Result.WARN, found, "Look at it in the preview: much of the letter is missing in it.")
+    return Check(title, Result.GOOD, f"{written:,} words, beside {shown:,} in the HTML part.")
+
+
+def _every(named: Sequence[str], unnamed: Sequence[str]) -> list[str]:
+    """The links of both renderings, once each. One that holds a merge field is there as the one with the name alone."""
+    begins = tuple(link.partition(MARKER)[0] for link in named if MARKER in link)
+    others = [link for link in unnamed if link in named or not link.startswith(begins or ("\0",))]
+    return list(dict.fromkeys([*named, *others]))
+
+
+def _broken(fault: Fault) -> Check:
+    return Check("It becomes a mail", Result.BAD, fault.said, "It cannot be sent before this is mended.")
+
+
+def _way_out(preview: Preview, links: Sequence[str]) -> Check:
+    title = "Way out"
+    in_html = any("/unsubscribe/" in link for link in links)
+    in_text = "/unsubscribe/" in unescape(preview.words.text)
+    if in_html and in_text and b"List-Unsubscribe-Post:" in preview.message:
+        return Check(title, Result.GOOD, "A link in both parts, and one click in the mail program (RFC 8058).")
+    return Check(
+        title,
+        Result.BAD,
+        "A link to unsubscribe is missing in one of the parts.",
+        "Do not send this: tell whoever runs this program.",
+    )
+
+
+def _fields(content: CompiledContent, sample: Sequence[SampleRow], readers: int) -> Check:
+    title = "Merge fields"
+    if "name" not in content.fields:
+        return Check(title, Result.GOOD, "The reader's name is not used: all get the same words.")
+    asked, named = sum(row.readers for row in sample), sum(row.named for row in sample)
+    if not asked:
+        return Check(title, Result.GOOD, "There are no readers yet whose name could be missing.")
+    about = "About " if readers > asked else ""
+    found = f"{about}{named * 100 / asked:.0f} % of the readers have given a name ({named:,} of {asked:,} looked at)."
+    if named == asked:
+        return Check(title, Result.GOOD, found)
+    todo = 'Read the preview without a name: give the others a word of their own, such as {{ name | default: "reader" }}.'
+    return Check(title, Result.GOOD if named * 2 >= asked else Result.WARN, found, todo)
+
+
+def _logic(content: CompiledContent, readers: int) -> Check:
+    title = "Logic for each reader"
+    if not content.has_logic:
+        return Check(title, Result.GOOD, "None: each mail is put together from ready pieces.")
+    began = time.perf_counter()
+    for number in range(TRIED):
+        content.values(Reader(f"Reader {number}" if number % 2 else "", "1 January 2026", "https://example.org/unsubscribe/x"))
+    each = (time.perf_counter() - began) / TRIED
+    found = (
+        f"Conditions or filters are worked out for each reader: about {each * 1e6:,.0f} µs,"
+        f" {_long(each * readers)} of one processor in all."
+    )
+    slow = each * readers > SLOW
+    return Check(
+        title, Result.WARN if slow else Result.GOOD, found, "Leave out conditions that few readers need." if slow else ""
+    )
+
+
+def _counted(images: int) -> str:
+    return "1 image" if images == 1 else f"{images} images"
+
+
+def _long(seconds: float) -> str:
+    return (
+        f"{seconds / 60:,.0f} minutes" if seconds >= 90 else f"{seconds:,.0f} seconds" if seconds >= 1.5 else "about a second"
+    )
+
+
+def _languages(page: Page, sample: Sequence[SampleRow]) -> Check:
+    title = "Languages"
+    written = {each.language for each in page.written}
+    missing = [row for row in sample if row.language not in written]
+    if not missing or not written:
+        return Check(
+            title, Result.GOOD, "Every reader has a text in their language." if sample else "There are no readers yet."
+        )
+    first = next((each for each in page.mailing_list.languages if each in written), min(written))
+    share = sum(row.readers for row in missing) * 100 / sum(row.readers for row in sample)
+    details = tuple(f"{language_name(row.language)}: {row.readers:,} of those looked at" for row in missing)
+    return Check(
+        title,
+        Result.WARN,
+        f"{share:.0f} % of the readers speak a language without a text: they get {language_name(first)}.",
+        "Write in these languages too, or leave it so.",
+        details,
+    )
+
+
+def _reasons(suppressed: Sequence[ReasonRow], readers: int) -> list[str]:
+    scale = max(1.0, readers / SAMPLE)
+    about = "about " if scale > 1 else ""
+    return [f"{about}{row.readers * scale:,.0f} {_LEFT_OUT[row.reason]}" for row in suppressed]
