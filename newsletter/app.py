@@ -10,7 +10,10 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from urllib.parse import urlsplit
 
+from newsletter.campaigns.reporting import Reporting
+from newsletter.campaigns.scheduling import Scheduling
 from newsletter.campaigns.service import Campaigns
+from newsletter.campaigns.watching import Watching
 from newsletter.consent import promises as consent_promises
 from newsletter.consent.evidence import Evidence
 from newsletter.consent.rules import Keeps
@@ -32,7 +35,7 @@ from newsletter.delivery.session import Mail
 from newsletter.delivery.signing import Signing
 from newsletter.delivery.store import QueuedMail
 from newsletter.delivery.throttle import Throttle, limits_of
-from newsletter.jobs.schedule import Schedule, retention_jobs, withdrawal_job
+from newsletter.jobs.schedule import Job, Schedule, campaign_jobs, report_job, retention_jobs, withdrawal_job
 from newsletter.jobs.sending import CampaignSending
 from newsletter.jobs.worker import Worker
 from newsletter.operators import promises as operators_promises
@@ -267,6 +270,18 @@ class House:
         )
 
     @cached_property
+    def scheduling(self) -> Scheduling:
+        return Scheduling(self.db, self.campaigns, audit)
+
+    @cached_property
+    def reporting(self) -> Reporting:
+        return Reporting(self.db)
+
+    @cached_property
+    def watching(self) -> Watching:
+        return Watching(self.db, self.clock.now)
+
+    @cached_property
     def test_courier(self) -> Courier:
         """For the test mails that operators send."""
         return self.courier()
@@ -319,10 +334,14 @@ class House:
             outbox=self.outbox(),
             schedule=Schedule(self.db, self.clock, retention_jobs(self.retention), worker=name),
             sending=self.sending(worker=name),
-            beside=Schedule(self.db, self.clock, [withdrawal_job(self.withdrawal_log)], worker=name)
-            if self.withdrawal_log
-            else None,
+            beside=[Schedule(self.db, self.clock, jobs, worker=name) for jobs in self._jobs_beside if jobs],
         )
+
+    @property
+    def _jobs_beside(self) -> list[list[Job]]:
+        """Each list has a schedule of its own: none of them waits for the others, nor for the promises."""
+        withdrawals = [withdrawal_job(self.withdrawal_log)] if self.withdrawal_log else []
+        return [withdrawals, campaign_jobs(self.scheduling, self.reporting), [report_job(self.reporting)]]
 
     async def look_at_withdrawals(self) -> None:
         """Before anything is sent: is the file of withdrawals ahead of this database? Then all campaigns stand still.
@@ -374,6 +393,9 @@ class House:
             accounts=self.accounts,
             sessions=self.sessions,
             campaigns=self.campaigns,
+            scheduling=self.scheduling,
+            reporting=self.reporting,
+            watching=self.watching,
             trusted_proxies=self.settings.trusted_proxies,
             confirm_hours=self.settings.confirm_hours,
             erase_left_days=self.settings.erase_left_days,

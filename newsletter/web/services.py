@@ -9,7 +9,10 @@ from ipaddress import IPv4Network, IPv6Network
 
 from aiohttp import web
 
+from newsletter.campaigns.reporting import Reporting
+from newsletter.campaigns.scheduling import Scheduling
 from newsletter.campaigns.service import Campaigns
+from newsletter.campaigns.watching import Watching
 from newsletter.core.clock import Clock
 from newsletter.core.database import Database
 from newsletter.operators.accounts import Accounts
@@ -49,6 +52,9 @@ class Services:
     accounts: Accounts
     sessions: Sessions
     campaigns: Campaigns
+    scheduling: Scheduling
+    reporting: Reporting
+    watching: Watching
     trusted_proxies: Sequence[IPv4Network | IPv6Network]
     confirm_hours: int
     erase_left_days: int
