@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from newsletter.campaigns import store
+from newsletter.campaigns.service import Status
 from newsletter.campaigns.store import DomainRow, DueReport, Point
 from newsletter.core.database import Database
 from newsletter.core.errors import DatabaseError
@@ -110,8 +111,8 @@ class Reporting:
             counted[group.state, reason.value] += group.count
         async with self._db.transaction() as db:
             await store.drop_reasons(db, campaign_id=due.campaign_id)
-            for (state, reason), count in counted.items():
-                await store.put_reason(db, campaign_id=due.campaign_id, state=state, reason=reason, count=count)
+            for (state, name), count in counted.items():
+                await store.put_reason(db, campaign_id=due.campaign_id, state=state, reason=name, count=count)
             await store.drop_domains(db, campaign_id=due.campaign_id)
             await store.count_domains(db, campaign_id=due.campaign_id, week=due.week, fewest=FEWEST_READERS)
             took = time.perf_counter() - began
@@ -159,13 +160,13 @@ def _domain(row: DomainRow) -> DomainLine:
     )
 
 
-def reached(points: Sequence[Point], share: float) -> timedelta | None:
-    """How long after the first mail that share of all who have an outcome by now had one; None without two points."""
+def reached(points: Sequence[Point], share: float, since: datetime | None = None) -> timedelta | None:
+    """How long after the start that share of all who have an outcome by now had one; None where nobody has."""
     settled = [_settled(point) for point in points]
-    if len(points) < 2 or settled[-1] == 0:
+    if not points or settled[-1] == 0:
         return None
     first = next(point for point, count in zip(points, settled, strict=True) if count >= settled[-1] * share)
-    return first.taken_at - points[0].taken_at
+    return max(first.taken_at - (since or points[0].taken_at), timedelta(0))
 
 
 def busy_part(points: Sequence[Point], share: float = 0.99) -> Sequence[Point]:
@@ -178,3 +179,23 @@ def busy_part(points: Sequence[Point], share: float = 0.99) -> Sequence[Point]:
 
 def _settled(point: Point) -> int:
     return point.accepted + point.deferred + point.failed + point.uncertain + point.skipped
+
+
+def as_rows(status: Status, report: Report) -> list[tuple[object, ...]]:
+    """For a spreadsheet: one figure a line, with what it is about."""
+    rows: list[tuple[object, ...]] = [("about", "what", "outcome", "readers", "note")]
+    rows.append(("campaign", status.name, status.state, status.planned, f"list {status.list}"))
+    rows += [("total", "", state, count, "") for state, count in status.totals.items()]
+    rows.append(("total", "", "unsubscribed because of it", _written(shown(status.unsubscribed)), ""))
+    rows += [("reason", each.words, each.state, _written(each.count), each.next) for each in report.reasons]
+    for each in report.domains:
+        name = each.domain or f"{each.domains} other domains"
+        for outcome in ("tried", "accepted", "deferred", "failed", "uncertain"):
+            rows.append(("domain", name, outcome, _written(getattr(each, outcome)), ""))
+    for point in report.points:
+        rows.append(("over time", point.taken_at.isoformat(timespec="seconds"), "accepted", point.accepted, ""))
+    return rows
+
+
+def _written(count: int | None) -> object:
+    return f"under {FEWEST_SHOWN}" if count is None else count

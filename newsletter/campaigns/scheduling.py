@@ -51,7 +51,7 @@ class Scheduling:
     async def unschedule(self, campaign_id: int, *, by: str, now: datetime) -> None:
         """A draft again. Raises `Conflict` when it waits for nothing (any more)."""
         async with self._db.transaction() as db:
-            if not await store.unschedule(db, campaign_id=campaign_id, reason=None):
+            if not await store.unschedule(db, campaign_id=campaign_id):
                 await self._refuse(db, campaign_id, "unschedule")
             await self._audit(db, by, "campaign.unschedule", f"campaign {campaign_id}", now)
 
@@ -73,12 +73,12 @@ class Scheduling:
     async def _start(self, campaign_id: int, scheduled_at: datetime, now: datetime) -> None:
         if now - scheduled_at > TOO_LATE:
             raise Conflict("No worker was there to start it for six hours after its time.")
-        await self._campaigns.send(campaign_id, by=BY, now=now)
+        await self._campaigns.send(campaign_id, by=BY, now=now, when_due=True)
         log.info("campaign_started", campaign_id=campaign_id)
 
     async def _return(self, campaign_id: int, reason: str, now: datetime) -> None:
         async with self._db.transaction() as db:
-            if not await store.unschedule(db, campaign_id=campaign_id, reason=reason[:LONGEST_REASON]):
+            if not await store.return_to_draft(db, campaign_id=campaign_id, reason=reason[:LONGEST_REASON], now=now):
                 return  # Somebody has sent, cancelled or unscheduled it meanwhile.
             await self._audit(db, BY, "campaign.return", f"campaign {campaign_id}", now)
         log.warning("campaign_returned", campaign_id=campaign_id, reason=reason)

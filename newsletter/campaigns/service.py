@@ -287,14 +287,18 @@ class Campaigns:
             raise InvalidContent("There is nothing to send yet: write it in one language at least.", field="contents")
         return letter
 
-    async def send(self, campaign_id: int, *, by: str, now: datetime, readers: int | None = None) -> int:
-        """Begin; returns how many readers the list has now.
+    async def send(
+        self, campaign_id: int, *, by: str, now: datetime, readers: int | None = None, when_due: bool = False
+    ) -> int:
+        """Begin; returns how many readers the list has now. `when_due`: only if it is scheduled still, and its time has come.
 
         Raises `AudienceChanged` when they are not as many as the caller has confirmed in `readers`; `Conflict` when it was sent
         or cancelled before, when its list was closed, and while all campaigns stand still.
         """
         letter = await self.sendable(campaign_id)
         async with self._db.transaction() as db:
+            if when_due and not await store.is_due(db, campaign_id=campaign_id, now=now):
+                raise Conflict(f"Campaign {campaign_id} is not scheduled for this time any more.")
             planned = await self._start(db, campaign_id, letter.mailing_list, by, now)
             if readers is not None and planned != readers:
                 raise AudienceChanged(planned)

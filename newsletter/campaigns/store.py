@@ -141,7 +141,15 @@ async def schedule(db: Connection, *, campaign_id: int, at: datetime) -> bool: .
 
 
 @_sql.statement
-async def unschedule(db: Connection, *, campaign_id: int, reason: str | None) -> bool: ...
+async def unschedule(db: Connection, *, campaign_id: int) -> bool: ...
+
+
+@_sql.statement
+async def return_to_draft(db: Connection, *, campaign_id: int, reason: str, now: datetime) -> bool: ...
+
+
+@_sql.statement
+async def is_due(db: Connection, *, campaign_id: int, now: datetime) -> bool: ...
 
 
 @_sql.statement

@@ -27,6 +27,8 @@ RATE_OVER = timedelta(seconds=10)
 """The rate is that of the last so many seconds: chunks end by leaps."""
 SHOWN = timedelta(seconds=60)
 """What the chart of the rate goes back to."""
+MOST_MARKS = 100
+_LIVE = ("scheduled", "sending", "paused")
 
 log = get_logger(__name__)
 
@@ -67,8 +69,9 @@ class Progress:
         return self.accepted + self.deferred + self.failed + self.uncertain
 
     @property
-    def under_way(self) -> bool:
-        return self.state in ("sending", "paused")
+    def is_live(self) -> bool:
+        """Whether there is anything more to see."""
+        return self.state in _LIVE
 
     @property
     def rate(self) -> float:
@@ -109,7 +112,7 @@ class Room:
     """The watchers of one campaign, and the poller that they share."""
 
     def __init__(self, marks: Sequence[Mark]) -> None:
-        self.marks = deque(marks)
+        self.marks = deque(marks, maxlen=MOST_MARKS)
         self.watchers = 0
         self.latest: Progress | None = None
         self.looks = 0
@@ -118,7 +121,7 @@ class Room:
 
     def tell(self, progress: Progress) -> None:
         """All who wait."""
-        self.latest, self.looks, self.over = progress, self.looks + 1, not progress.under_way
+        self.latest, self.looks, self.over = progress, self.looks + 1, not progress.is_live
         self.wake()
 
     def wake(self) -> None:
@@ -216,7 +219,7 @@ class Watching:
 
 def _progress(campaign_id: int, found: StandingNow, marks: Sequence[Mark], now: datetime) -> Progress:
     """With this look among the marks, which are kept for the next where they are a room's."""
-    kept = marks if isinstance(marks, deque) else deque(marks)
+    kept = marks if isinstance(marks, deque) else deque(marks, maxlen=MOST_MARKS)
     kept.append(Mark(now, _settled(found)))
     while now - kept[0].at > SHOWN + RATE_OVER:
         kept.popleft()

@@ -74,9 +74,18 @@ update campaign set state = 'scheduled', scheduled_at = :at, returned_reason = n
 where campaign_id = :campaign_id and state in ('draft', 'scheduled') returning true;
 
 -- name: unschedule
--- A draft again; with the reason where it was not an operator who wanted that.
-update campaign set state = 'draft', scheduled_at = null, returned_reason = :reason
+-- A draft again.
+update campaign set state = 'draft', scheduled_at = null
 where campaign_id = :campaign_id and state = 'scheduled' returning true;
+
+-- name: return_to_draft
+-- The same by itself, with the reason, where nobody has changed the time meanwhile.
+update campaign set state = 'draft', scheduled_at = null, returned_reason = :reason
+where campaign_id = :campaign_id and state = 'scheduled' and scheduled_at <= :now returning true;
+
+-- name: is_due
+-- Whether it is to start still, and stays so until this transaction ends.
+select state = 'scheduled' and scheduled_at <= :now from campaign where campaign_id = :campaign_id for no key update;
 
 -- name: due_campaigns
 select campaign_id, scheduled_at from campaign

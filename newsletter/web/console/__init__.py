@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from newsletter.web.console import account, home, signin
+from newsletter.web.console import account, campaigns, home, live, signin
 from newsletter.web.console.guard import ConsoleRoutes
 
-PARTS: tuple[ConsoleRoutes, ...] = (signin.routes, account.routes, home.routes)
+PARTS: tuple[ConsoleRoutes, ...] = (signin.routes, account.routes, home.routes, campaigns.routes, live.routes)
 
 
 def add_routes(app: web.Application) -> None:

@@ -37,7 +37,10 @@ class Place:
     """Which figure stands beside it."""
 
 
-NAVIGATION: tuple[tuple[str, tuple[Place, ...]], ...] = (("", (Place("Home", "/"),)),)
+NAVIGATION: tuple[tuple[str, tuple[Place, ...]], ...] = (
+    ("", (Place("Home", "/"),)),
+    ("Write", (Place("Campaigns", "/campaigns", badge="sending"),)),
+)
 """Groups of lines; a floor that is not built yet has none, so that nothing leads nowhere."""
 
 DONE: dict[str, str] = {}
