@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import re
 from dataclasses import replace
 
 from newsletter.app import House
 from newsletter.campaigns.content import Draft, Format
 from newsletter.campaigns.service import NewCampaign
+from tests.integration.web.console.conftest import Operator
 
 CAMPAIGNS = "/console/campaigns"
 BY = "test"
@@ -55,6 +58,13 @@ async def sent_out(house: House, *, smtp_url: str | None = None) -> None:
     while await sending.run_once():
         pass
     await sending.close()
+
+
+async def said(who: Operator, path: str) -> str:
+    """The words of a page, each cell apart from the next."""
+    answer = await who.get(path)
+    assert answer.status == 200, (path, answer.status)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", await answer.text())).split())
 
 
 async def state(house: House, number: int) -> str:
