@@ -161,24 +161,17 @@ def _domain(row: DomainRow) -> DomainLine:
 
 
 def reached(points: Sequence[Point], share: float, since: datetime | None = None) -> timedelta | None:
-    """How long after the start that share of all who have an outcome by now had one; None where nobody has."""
-    settled = [_settled(point) for point in points]
-    if not points or settled[-1] == 0:
+    """How long after the start that share of all that are taken by now was taken; None where nothing was."""
+    if not points or points[-1].accepted == 0:
         return None
-    first = next(point for point, count in zip(points, settled, strict=True) if count >= settled[-1] * share)
+    first = next(point for point in points if point.accepted >= points[-1].accepted * share)
     return max(first.taken_at - (since or points[0].taken_at), timedelta(0))
 
 
 def busy_part(points: Sequence[Point], share: float = 0.99) -> Sequence[Point]:
     """Until that share was reached: what is tried again for days would press the rest of a chart into its first pixel."""
-    span = reached(points, share)
-    if span is None or span <= timedelta(0):
-        return points
-    return [point for point in points if point.taken_at - points[0].taken_at <= span]
-
-
-def _settled(point: Point) -> int:
-    return point.accepted + point.deferred + point.failed + point.uncertain + point.skipped
+    end = reached(points, share)
+    return points if not end else [point for point in points if point.taken_at - points[0].taken_at <= end]
 
 
 def as_rows(status: Status, report: Report) -> list[tuple[object, ...]]:

@@ -35,10 +35,10 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Mark:
-    """How many readers had an outcome at a moment."""
+    """How many readers were done with at a moment."""
 
     at: datetime
-    settled: int
+    done: int
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,14 @@ class Progress:
     """Of the last minute, oldest first."""
 
     @property
-    def settled(self) -> int:
-        """Readers with an outcome."""
-        return self.accepted + self.deferred + self.failed + self.uncertain + self.skipped
+    def done(self) -> int:
+        """Readers that nothing more is to be done about, or nothing can be. Who was put off waits still, tried or not."""
+        return _done(self)
 
     @property
-    def tried(self) -> int:
-        return self.accepted + self.deferred + self.failed + self.uncertain
+    def readers(self) -> int:
+        """All there are: some may have come since it was started."""
+        return max(self.planned, self.done + self.deferred)
 
     @property
     def is_live(self) -> bool:
@@ -80,8 +81,8 @@ class Progress:
 
     @property
     def left(self) -> timedelta | None:
-        """Until everybody has been tried, at that rate; None where it cannot be said."""
-        rest, rate = self.planned - self.settled, self.rate
+        """Until all are done, at that rate; None where it cannot be said."""
+        rest, rate = self.readers - self.done, self.rate
         return timedelta(seconds=rest / rate) if self.state == "sending" and rest > 0 and rate > 0 else None
 
 
@@ -91,7 +92,7 @@ def rate_of(marks: Sequence[Mark], now: datetime) -> float:
         return 0.0
     since = next((mark for mark in reversed(marks) if now - mark.at >= RATE_OVER), marks[0])
     seconds = (marks[-1].at - since.at).total_seconds()
-    return max(marks[-1].settled - since.settled, 0) / seconds if seconds > 0 else 0.0
+    return max(marks[-1].done - since.done, 0) / seconds if seconds > 0 else 0.0
 
 
 def rates(marks: Sequence[Mark], *, width: timedelta) -> list[tuple[datetime, float]]:
@@ -103,7 +104,7 @@ def rates(marks: Sequence[Mark], *, width: timedelta) -> list[tuple[datetime, fl
     for mark in marks[1:]:
         seconds = (mark.at - since.at).total_seconds()
         if seconds >= width.total_seconds():
-            found.append((mark.at, max(mark.settled - since.settled, 0) / seconds))
+            found.append((mark.at, max(mark.done - since.done, 0) / seconds))
             since = mark
     return found
 
@@ -214,13 +215,13 @@ class Watching:
     async def _marks(self, campaign_id: int) -> list[Mark]:
         """What the worker noted lately, so that whoever comes first sees a rate at once."""
         points = await store.progress(self._db, campaign_id=campaign_id, since=self._now() - SHOWN)
-        return [Mark(point.taken_at, _settled(point)) for point in points]
+        return [Mark(point.taken_at, _done(point)) for point in points]
 
 
 def _progress(campaign_id: int, found: StandingNow, marks: Sequence[Mark], now: datetime) -> Progress:
     """With this look among the marks, which are kept for the next where they are a room's."""
     kept = marks if isinstance(marks, deque) else deque(marks, maxlen=MOST_MARKS)
-    kept.append(Mark(now, _settled(found)))
+    kept.append(Mark(now, _done(found)))
     while now - kept[0].at > SHOWN + RATE_OVER:
         kept.popleft()
     return Progress(
@@ -239,5 +240,5 @@ def _progress(campaign_id: int, found: StandingNow, marks: Sequence[Mark], now: 
     )
 
 
-def _settled(found: Point | StandingNow) -> int:
-    return found.accepted + found.deferred + found.failed + found.uncertain + found.skipped
+def _done(found: Point | StandingNow | Progress) -> int:
+    return found.accepted + found.failed + found.uncertain + found.skipped

@@ -193,13 +193,14 @@ on conflict (campaign_id, state, reason) do update set count = r.count + exclude
 delete from campaign_domain where campaign_id = :campaign_id;
 
 -- name: count_domains
--- What became of the mails to each domain. Where few readers are, they are put together.
+-- What became of the mails to each domain that was tried. Where few readers are, they are put together.
 with each as (
   select p.domain, count(*) as tried, count(*) filter (where d.state = 'accepted') as accepted,
          count(*) filter (where d.state = 'deferred') as deferred, count(*) filter (where d.state = 'failed') as failed,
          count(*) filter (where d.state = 'uncertain') as uncertain
   from delivery d join subscriber p using (subscriber_id)
   where d.campaign_id = :campaign_id and d.week = :week and d.state in ('accepted', 'deferred', 'failed', 'uncertain')
+    and d.attempts > 0
   group by p.domain
 )
 insert into campaign_domain (campaign_id, domain, domains, tried, accepted, deferred, failed, uncertain)

@@ -283,18 +283,24 @@ def _course(report: Report, status: Status, zone: ZoneInfo) -> dict[str, Any]:
     if start is not None and points:
         drawn = [(0.0, 0.0)] if points[0].taken_at > start else []
         drawn += [((point.taken_at - start).total_seconds(), float(point.accepted)) for point in points]
-    half, nearly = reached(report.points, 0.5, status.started_at), reached(report.points, 0.99, status.started_at)
-    heading = (
-        f"Half were tried within {span(half)}, 99 % within {span(nearly)}" if half is not None and nearly is not None else ""
-    )
+    half, nearly = (reached(report.points, share, status.started_at) for share in (0.5, 0.99))
     step = max(len(report.points) // MOST_ROWS, 1)
     rows = [*report.points[:-1:step], *report.points[-1:]]
     return {
         "course": curve(drawn) if len(drawn) > 1 else Curve("", "", ()),
-        "course_heading": heading,
+        "course_heading": _heading(half, nearly),
         "course_span": span(timedelta(seconds=drawn[-1][0])) if drawn else "",
         "course_rows": [(f"{row.taken_at.astimezone(zone):%d %B %H:%M:%S}".lstrip("0"), row) for row in rows],
     }
+
+
+def _heading(half: timedelta | None, nearly: timedelta | None) -> str:
+    """What to see in the chart."""
+    if half is None or nearly is None:
+        return "Nothing was taken yet"
+    if span(half) == span(nearly):
+        return f"99 % were taken within {span(nearly)}"
+    return f"Half were taken within {span(half)}, 99 % within {span(nearly)}"
 
 
 def when(status: Status, now: datetime) -> str:

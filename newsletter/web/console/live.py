@@ -120,23 +120,23 @@ def event(progress: Progress, zone: ZoneInfo) -> bytes:
 def told(progress: Progress, zone: ZoneInfo) -> dict[str, Any]:
     """Every figure of the page that moves, as it is written there."""
     chart, now_rate = rate_curve(progress), progress.rate
-    done = min(progress.settled * 100 // progress.planned, 100) if progress.planned else 0
+    done = progress.done * 100 // progress.readers if progress.readers else 0
     return {
         "state": progress.state,
         "percent": done,
         "figures": {
             "line": _line(progress, now_rate),
             "accepted": f"{progress.accepted:,}",
-            "accepted-share": f"{percent(progress.accepted, progress.tried)} of those tried",
+            "accepted-share": f"{percent(progress.accepted, progress.readers)} of the readers",
             "deferred": f"{progress.deferred:,}",
             "deferred-next": _next(progress, zone),
             "failed": f"{progress.failed:,}",
-            "failed-share": f"{percent(progress.failed, progress.tried)} of those tried",
+            "failed-share": f"{percent(progress.failed, progress.readers)} of the readers",
             "uncertain": f"{progress.uncertain:,}",
             "skipped": f"{progress.skipped:,}",
         },
         # Changes at every tenth alone: a screen reader that spoke each second would speak of nothing else.
-        "said": f"{progress.state.capitalize()}: {done // _TENTH * _TENTH} percent of the readers have been tried.",
+        "said": f"{progress.state.capitalize()}: {done // _TENTH * _TENTH} percent of the readers are done.",
         "rate": {"line": chart.line, "area": chart.area, "labels": chart.labels, "words": rate_words(progress)},
     }
 
@@ -156,7 +156,7 @@ def number(rate: float) -> str:
 
 
 def _line(progress: Progress, rate: float) -> str:
-    parts = [f"{progress.settled:,} of {max(progress.planned, progress.settled):,}"]
+    parts = [f"{progress.done:,} of {progress.readers:,}"]
     if progress.state == "sending" and rate:
         parts.append(f"{number(rate)} a second")
     if (left := progress.left) is not None:

@@ -22,7 +22,7 @@ def marks(*settled: int, every: float = 1) -> list[Mark]:
 
 
 def progress(found: list[Mark], *, planned: int = 1000, state: str = "sending") -> Progress:
-    at, accepted = found[-1].at, found[-1].settled
+    at, accepted = found[-1].at, found[-1].done
     return Progress(1, at, state, planned, 0, accepted, 0, 0, 0, 0, None, tuple(found))
 
 
@@ -73,7 +73,7 @@ def points(*settled: int) -> list[Point]:
     return [Point(AT + timedelta(seconds=10 * number), 0, count, 0, 0, 0, 0) for number, count in enumerate(settled)]
 
 
-def test_the_heading_of_the_course_says_when_half_and_nearly_all_were_tried() -> None:
+def test_the_heading_of_the_course_says_when_half_and_nearly_all_were_taken() -> None:
     course = points(0, 300, 600, 990, 1000)
     assert reached(course, 0.5) == timedelta(seconds=20)
     assert reached(course, 0.99, AT - timedelta(seconds=5)) == timedelta(seconds=35)

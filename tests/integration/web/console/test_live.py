@@ -84,7 +84,7 @@ async def test_figures_come_by_themselves_and_the_stream_ends_with_the_campaign(
         while (last := await told(answer))["state"] == "sending":
             pass
         assert (last["state"], last["percent"], last["figures"]["accepted"]) == ("sent", 100, "3")
-        assert last["figures"]["accepted-share"] == "100.0 % of those tried"
+        assert last["figures"]["accepted-share"] == "100.0 % of the readers"
         assert (await block(answer))["event"] == "end"
         assert await answer.content.read() == b""
     await nobody_watches(house)

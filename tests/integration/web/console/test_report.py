@@ -193,7 +193,7 @@ async def test_the_course_is_noted_where_something_changed_and_thinned(
     assert (thinned[0], thinned[-1][1]) == ((0, 0), 100 + MOST_POINTS)
     await house.db.execute("update campaign_report set as_of = $1, took = 0", clock.at)
     page = await viewer.page(one(number))
-    assert re.search(r"Half were tried within \d+ min, 99 % within \d+ min", page.words)
+    assert re.search(r"Half were taken within \d+ min, 99 % within \d+ min", page.words)
     assert page.all("summary")
     assert [each for each in page.all("svg") if each.get("role") == "img" and each.get("aria-label")]
 
