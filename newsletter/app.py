@@ -16,8 +16,11 @@ from newsletter.campaigns.framing import Framing
 from newsletter.campaigns.images import Images
 from newsletter.campaigns.layouts import Layouts
 from newsletter.campaigns.preflight import Preflight
+from newsletter.campaigns.reporting import Reporting
+from newsletter.campaigns.scheduling import Scheduling
 from newsletter.campaigns.service import Campaigns
 from newsletter.campaigns.spam import spam_score
+from newsletter.campaigns.watching import Watching
 from newsletter.campaigns.writing import Writing
 from newsletter.consent import promises as consent_promises
 from newsletter.consent.evidence import Evidence
@@ -42,7 +45,7 @@ from newsletter.delivery.signing import DkimKeys, Signing
 from newsletter.delivery.standing import Relays
 from newsletter.delivery.store import QueuedMail
 from newsletter.delivery.throttle import Throttle, limits_of
-from newsletter.jobs.schedule import Schedule, retention_jobs, sizes_job, withdrawal_job
+from newsletter.jobs.schedule import Job, Schedule, campaign_jobs, report_job, retention_jobs, sizes_job, withdrawal_job
 from newsletter.jobs.sending import CampaignSending
 from newsletter.jobs.worker import Worker
 from newsletter.operators import promises as operators_promises
@@ -339,6 +342,18 @@ class House:
         )
 
     @cached_property
+    def scheduling(self) -> Scheduling:
+        return Scheduling(self.db, self.campaigns, audit)
+
+    @cached_property
+    def reporting(self) -> Reporting:
+        return Reporting(self.db)
+
+    @cached_property
+    def watching(self) -> Watching:
+        return Watching(self.db, self.clock.now)
+
+    @cached_property
     def test_courier(self) -> Courier:
         """For the test mails that operators send."""
         return self.courier()
@@ -393,10 +408,14 @@ class House:
                 self.db, self.clock, [*retention_jobs(self.retention), sizes_job(self.list_reports)], worker=name
             ),
             sending=self.sending(worker=name),
-            beside=Schedule(self.db, self.clock, [withdrawal_job(self.withdrawal_log)], worker=name)
-            if self.withdrawal_log
-            else None,
+            beside=[Schedule(self.db, self.clock, jobs, worker=name) for jobs in self._jobs_beside if jobs],
         )
+
+    @property
+    def _jobs_beside(self) -> list[list[Job]]:
+        """Each list has a schedule of its own: none of them waits for the others, nor for the promises."""
+        withdrawals = [withdrawal_job(self.withdrawal_log)] if self.withdrawal_log else []
+        return [withdrawals, campaign_jobs(self.scheduling, self.reporting), [report_job(self.reporting)]]
 
     async def look_at_withdrawals(self) -> None:
         """Before anything is sent: is the file of withdrawals ahead of this database? Then all campaigns stand still.
@@ -462,6 +481,9 @@ class House:
             layouts=self.layouts,
             images=self.images,
             preflight=self.preflight,
+            scheduling=self.scheduling,
+            reporting=self.reporting,
+            watching=self.watching,
             trusted_proxies=self.settings.trusted_proxies,
             confirm_hours=self.settings.confirm_hours,
             erase_left_days=self.settings.erase_left_days,

@@ -21,7 +21,7 @@ from newsletter.campaigns.content import CompiledContent, Reader
 from newsletter.campaigns.image_address import hash_in
 from newsletter.campaigns.looking import Look, look_at
 from newsletter.campaigns.service import Campaigns, Preview
-from newsletter.campaigns.store import ReasonRow, SampleRow
+from newsletter.campaigns.store import LeftOut, SampleRow
 from newsletter.campaigns.writing import Fault, Page, Writing
 from newsletter.core.database import Database
 from newsletter.core.errors import InvalidContent
@@ -398,7 +398,7 @@ def _languages(page: Page, sample: Sequence[SampleRow]) -> Check:
     )
 
 
-def _reasons(suppressed: Sequence[ReasonRow], readers: int) -> list[str]:
+def _reasons(suppressed: Sequence[LeftOut], readers: int) -> list[str]:
     scale = max(1.0, readers / SAMPLE)
     about = "about " if scale > 1 else ""
     return [f"{about}{row.readers * scale:,.0f} {_LEFT_OUT[row.reason]}" for row in suppressed]

@@ -1,4 +1,4 @@
-"""Use cases of a campaign: create, preview, test, send, pause, resume, cancel, status; each owns its transaction."""
+"""Use cases of a campaign: create, preview, test, send, pause, resume, cancel, copy, status; each owns its transaction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from newsletter.campaigns import store
 from newsletter.campaigns.content import Draft, Format, RenderedMail
 from newsletter.campaigns.framing import Framing, check_language
 from newsletter.campaigns.letter import Letter
-from newsletter.campaigns.store import CampaignRow
+from newsletter.campaigns.store import CampaignRow, Standing
 from newsletter.consent.service import refuse_standstill
 from newsletter.core.addresses import parse_address
 from newsletter.core.audit import Audit
@@ -69,6 +69,14 @@ class Status:
     """When something is tried again, while it is sending."""
     pause_reason: str | None = None
     """Why it paused by itself."""
+    scheduled_at: datetime | None = None
+    """When it starts, or was to start, by itself."""
+    returned_reason: str | None = None
+    """Why it did not, and is a draft again."""
+    unsubscribed: int = 0
+    """Readers who used the way out in its mail."""
+    time_zone: str = "UTC"
+    """Of its list."""
 
     def told(self) -> dict[str, Any]:
         """What programs are told, by the API and by `--json` alike."""
@@ -88,6 +96,14 @@ class Preview:
     words: RenderedMail
     message: bytes
     notes: tuple[str, ...] = ()
+
+
+class AudienceChanged(InvalidInput):
+    """The list has another number of readers by now than the one that was confirmed."""
+
+    def __init__(self, readers: int) -> None:
+        super().__init__(f"The list has {readers:,} readers now: type that number to send to them.", field="readers")
+        self.readers = readers
 
 
 class DraftRefused(InvalidContent):
@@ -261,14 +277,29 @@ class Campaigns:
         await keep_open(self._db, row.list_id)
         return await delivery.count_audience(self._db, list_id=row.list_id)
 
-    async def send(self, campaign_id: int, *, by: str, now: datetime) -> int:
-        """Begin; returns how many readers the list has now.
-
-        Raises `Conflict` when it was sent or cancelled before, when its list was closed, and while all campaigns stand still.
-        """
+    async def sendable(self, campaign_id: int) -> Letter:
+        """Compiled, with words in at least one language. Raises `InvalidContent` when it cannot become a mail."""
         letter = await self.letter(campaign_id)
+        if not letter.contents:
+            raise InvalidContent("There is nothing to send yet: write it in one language at least.", field="contents")
+        return letter
+
+    async def send(
+        self, campaign_id: int, *, by: str, now: datetime, readers: int | None = None, when_due: bool = False
+    ) -> int:
+        """Begin; returns how many readers the list has now. `when_due`: only if it is scheduled still, and its time has come.
+
+        Raises `AudienceChanged` when they are not as many as the caller has confirmed in `readers`; `Conflict` when it was sent
+        or cancelled before, when its list was closed, and while all campaigns stand still.
+        """
+        letter = await self.sendable(campaign_id)
         async with self._db.transaction() as db:
-            return await self._start(db, campaign_id, letter.mailing_list, by, now)
+            if when_due and not await store.is_due(db, campaign_id=campaign_id, now=now):
+                raise Conflict(f"Campaign {campaign_id} is not scheduled for this time any more.")
+            planned = await self._start(db, campaign_id, letter.mailing_list, by, now)
+            if readers is not None and planned != readers:
+                raise AudienceChanged(planned)
+            return planned
 
     async def _start(self, db: Connection, campaign_id: int, mailing_list: MailingList, by: str, now: datetime) -> int:
         await refuse_standstill(db)
@@ -280,6 +311,7 @@ class Campaigns:
             message_domain=mailing_list.sender.domain,
             now=now,
         )
+        await store.open_report(db, campaign_id=campaign_id, now=now)
         await self._audit(db, by, "campaign.send", f"campaign {campaign_id}", now)
         return planned
 
@@ -305,6 +337,23 @@ class Campaigns:
 
         await self._change(cancel, campaign_id, "cancel", by, now)
 
+    async def copy(self, campaign_id: int, *, by: str, now: datetime) -> int:
+        """A new draft with the same words, whatever became of this one; returns its number."""
+        async with self._db.transaction() as db:
+            name = f"Copy of {(await self._row(db, campaign_id)).name}"[:200]
+            copy = await store.copy_campaign(db, campaign_id=campaign_id, name=name, now=now)
+            await store.copy_contents(db, campaign_id=campaign_id, copy=copy)
+            await self._audit(db, by, "campaign.copy", f"campaign {campaign_id} as {copy}", now)
+        return copy
+
+    async def delete(self, campaign_id: int, *, by: str, now: datetime) -> None:
+        """Words and all. Raises `Conflict` for what is no draft: of that there is something to know."""
+        async with self._db.transaction() as db:
+            row = await self._row(db, campaign_id)
+            if not await store.delete_draft(db, campaign_id=campaign_id):
+                raise Conflict(f"Campaign {campaign_id} is {row.state}: only a draft can be deleted.")
+            await self._audit(db, by, "campaign.delete", f"campaign {campaign_id}", now)
+
     async def _change(self, act: Callable[..., Awaitable[bool]], campaign_id: int, verb: str, by: str, now: datetime) -> None:
         async with self._db.transaction() as db:
             await self._row(db, campaign_id)
@@ -316,30 +365,39 @@ class Campaigns:
 
     async def status(self, campaign_id: int) -> Status:
         """Where it stands now."""
-        return await self._status(await self._row(self._db, campaign_id))
+        found = await store.standing(self._db, campaign_id=campaign_id) if 0 < campaign_id < 2**31 else None
+        if found is None:
+            raise NotFound(f"There is no campaign {campaign_id}.")
+        return _status(found)
 
     async def count_under_way(self) -> int:
         """Campaigns that are being sent, or paused."""
         return await store.count_under_way(self._db)
 
-    async def overview(self, *, before: int = 2**31 - 1, size: int = 50) -> list[Status]:
-        """Newest first; `before` is the last number of the page before."""
-        return [await self._status(row) for row in await store.campaigns(self._db, before=before, size=size)]
+    async def overview(
+        self, *, before: int = 2**31 - 1, size: int = 50, state: str | None = None, list_id: int | None = None
+    ) -> list[Status]:
+        """Newest first; `before` is the last number of the page before. Of one state or list where that is named."""
+        found = await store.standings(self._db, before=before, size=size, state=state, list_id=list_id)
+        return [_status(each) for each in found]
 
-    async def _status(self, row: CampaignRow) -> Status:
-        mailing_list = await list_by_id(self._db, row.list_id)
-        totals = await delivery.campaign_totals(self._db, campaign_id=row.campaign_id)
-        sending = row.state == "sending"
-        return Status(
-            campaign_id=row.campaign_id,
-            name=row.name,
-            list=mailing_list.slug,
-            state=row.state,
-            created_at=row.created_at,
-            started_at=row.started_at,
-            finished_at=row.finished_at,
-            planned=row.planned or 0,
-            totals={total.state: total.count for total in totals},
-            next_due=await delivery.next_due(self._db, campaign_id=row.campaign_id) if sending else None,
-            pause_reason=row.pause_reason,
-        )
+
+def _status(found: Standing) -> Status:
+    totals = {state.value: count for state in DeliveryState if (count := getattr(found, state.value))}
+    return Status(
+        campaign_id=found.campaign_id,
+        name=found.name,
+        list=found.slug,
+        state=found.state,
+        created_at=found.created_at,
+        started_at=found.started_at,
+        finished_at=found.finished_at,
+        planned=found.planned or 0,
+        totals=totals,
+        next_due=found.next_due if found.state == "sending" else None,
+        pause_reason=found.pause_reason,
+        scheduled_at=found.scheduled_at,
+        returned_reason=found.returned_reason,
+        unsubscribed=found.unsubscribed,
+        time_zone=found.time_zone,
+    )

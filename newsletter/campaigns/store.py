@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from newsletter.core.database import Connection
 from newsletter.core.queries import Queries
@@ -57,10 +57,6 @@ async def put_content(
 
 @_sql.statement
 async def campaign(db: Connection, *, campaign_id: int) -> CampaignRow | None: ...
-
-
-@_sql.statement
-async def campaigns(db: Connection, *, before: int, size: int) -> list[CampaignRow]: ...
 
 
 @_sql.statement
@@ -186,7 +182,7 @@ class SampleRow:
 
 
 @dataclass(frozen=True)
-class ReasonRow:
+class LeftOut:
     reason: str
     readers: int
 
@@ -369,7 +365,7 @@ async def audience_sample(db: Connection, *, list_id: int, size: int) -> list[Sa
 
 
 @_sql.statement
-async def suppressed_sample(db: Connection, *, list_id: int, size: int, now: datetime) -> list[ReasonRow]: ...
+async def suppressed_sample(db: Connection, *, list_id: int, size: int, now: datetime) -> list[LeftOut]: ...
 
 
 @_sql.statement
@@ -378,3 +374,207 @@ async def count_pending(db: Connection, *, list_id: int) -> int: ...
 
 @_sql.statement
 async def count_unsubscribed(db: Connection, *, list_id: int) -> int: ...
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A campaign with its list and its totals."""
+
+    campaign_id: int
+    list_id: int
+    slug: str
+    time_zone: str
+    name: str
+    state: str
+    created_at: datetime
+    scheduled_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    planned: int | None
+    pause_reason: str | None
+    returned_reason: str | None
+    attempting: int
+    accepted: int
+    deferred: int
+    failed: int
+    uncertain: int
+    skipped: int
+    next_due: datetime | None
+    unsubscribed: int
+
+
+@dataclass(frozen=True)
+class StandingNow:
+    state: str
+    planned: int | None
+    attempting: int
+    accepted: int
+    deferred: int
+    failed: int
+    uncertain: int
+    skipped: int
+    next_due: datetime | None
+
+
+@_sql.statement
+async def standings(db: Connection, *, before: int, size: int, state: str | None, list_id: int | None) -> list[Standing]: ...
+
+
+@_sql.statement
+async def standing(db: Connection, *, campaign_id: int) -> Standing | None: ...
+
+
+@_sql.statement
+async def standing_now(db: Connection, *, campaign_id: int) -> StandingNow | None: ...
+
+
+@dataclass(frozen=True)
+class DueCampaign:
+    campaign_id: int
+    scheduled_at: datetime
+
+
+@_sql.statement
+async def schedule(db: Connection, *, campaign_id: int, at: datetime) -> bool: ...
+
+
+@_sql.statement
+async def unschedule(db: Connection, *, campaign_id: int) -> bool: ...
+
+
+@_sql.statement
+async def return_to_draft(db: Connection, *, campaign_id: int, reason: str, now: datetime) -> bool: ...
+
+
+@_sql.statement
+async def is_due(db: Connection, *, campaign_id: int, now: datetime) -> bool: ...
+
+
+@_sql.statement
+async def due_campaigns(db: Connection, *, now: datetime) -> list[DueCampaign]: ...
+
+
+@_sql.statement
+async def copy_campaign(db: Connection, *, campaign_id: int, name: str, now: datetime) -> int: ...
+
+
+@_sql.statement
+async def copy_contents(db: Connection, *, campaign_id: int, copy: int) -> None: ...
+
+
+@_sql.statement
+async def delete_draft(db: Connection, *, campaign_id: int) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Point:
+    """Totals at one moment."""
+
+    taken_at: datetime
+    attempting: int
+    accepted: int
+    deferred: int
+    failed: int
+    uncertain: int
+    skipped: int
+
+
+@dataclass(frozen=True)
+class DueReport:
+    campaign_id: int
+    week: date
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ReplyGroup:
+    """Deliveries of which relays said about the same; code 0 and an empty status: none was given."""
+
+    state: str
+    code: int
+    status: str
+    paced: bool
+    hint: str
+    count: int
+
+
+@dataclass(frozen=True)
+class ReasonRow:
+    state: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
+class DomainRow:
+    """The empty domain stands for so many `domains` with few readers each."""
+
+    domain: str
+    domains: int
+    tried: int
+    accepted: int
+    deferred: int
+    failed: int
+    uncertain: int
+
+
+@_sql.statement
+async def open_report(db: Connection, *, campaign_id: int, now: datetime) -> None: ...
+
+
+@_sql.statement
+async def sample_progress(db: Connection, *, now: datetime, quiet_until: datetime) -> None: ...
+
+
+@_sql.statement
+async def thin_progress(db: Connection, *, most: int) -> None: ...
+
+
+@_sql.statement
+async def progress(db: Connection, *, campaign_id: int, since: datetime) -> list[Point]: ...
+
+
+@_sql.statement
+async def due_reports(db: Connection, *, now: datetime) -> list[DueReport]: ...
+
+
+@_sql.statement
+async def put_off_report(db: Connection, *, campaign_id: int, next_at: datetime) -> None: ...
+
+
+@_sql.statement
+async def finish_report(
+    db: Connection, *, campaign_id: int, as_of: datetime, took: float, next_at: datetime | None
+) -> None: ...
+
+
+@_sql.statement
+async def count_reasons(db: Connection, *, campaign_id: int, week: date) -> list[ReplyGroup]: ...
+
+
+@_sql.statement
+async def drop_reasons(db: Connection, *, campaign_id: int) -> None: ...
+
+
+@_sql.statement
+async def put_reason(db: Connection, *, campaign_id: int, state: str, reason: str, count: int) -> None: ...
+
+
+@_sql.statement
+async def drop_domains(db: Connection, *, campaign_id: int) -> None: ...
+
+
+@_sql.statement
+async def count_domains(db: Connection, *, campaign_id: int, week: date, fewest: int) -> None: ...
+
+
+@_sql.statement
+async def report_made(db: Connection, *, campaign_id: int) -> datetime | None: ...
+
+
+@_sql.statement
+async def reasons(db: Connection, *, campaign_id: int) -> list[ReasonRow]: ...
+
+
+@_sql.statement
+async def domains(db: Connection, *, campaign_id: int) -> list[DomainRow]: ...

@@ -108,7 +108,8 @@ class Ledger:
         await store.record_pauses(db, subscriber_ids=subscriber_ids, list_id=list_id, via=via, now=now)
 
     async def remember_erased(self, db: Connection, subscriber_ids: Sequence[UUID], *, now: datetime) -> None:
-        """Call before the rows go: the keyed ids and the evidence that stay are made from them."""
+        """Call before the rows go: the keyed ids, the evidence and the sums that stay are made from them."""
+        await store.fold_left(db, subscriber_ids=subscriber_ids)
         if self._keeps is not Keeps.NONE:
             await store.seal_evidence(
                 db,

@@ -86,6 +86,10 @@ async def restrict(db: Connection, *, subscriber_id: UUID, list_id: int, until: 
 
 
 @_sql.statement
+async def fold_left(db: Connection, *, subscriber_ids: Sequence[UUID]) -> None: ...
+
+
+@_sql.statement
 async def end_pauses(db: Connection, *, subscriber_ids: Sequence[UUID]) -> None: ...
 
 

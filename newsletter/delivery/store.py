@@ -316,10 +316,6 @@ async def campaign_totals(db: Connection, *, campaign_id: int) -> list[Total]: .
 
 
 @_sql.statement
-async def next_due(db: Connection, *, campaign_id: int) -> datetime | None: ...
-
-
-@_sql.statement
 async def pause_campaign(db: Connection, *, campaign_id: int, reason: str) -> bool: ...
 
 

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from newsletter.campaigns.reporting import SAMPLE_EVERY, Reporting
+from newsletter.campaigns.scheduling import Scheduling
 from newsletter.consent.withdrawal_log import WithdrawalLog
 from newsletter.core.clock import Clock
 from newsletter.core.database import Database
@@ -30,6 +32,8 @@ WRITE_LEASE = timedelta(seconds=30)
 
 COUNT_EVERY = timedelta(minutes=5)
 """Readers of lists: measured, a million take 0.2 s."""
+START_EVERY = timedelta(seconds=4)
+"""Less than a tick: a campaign that is due is started at the next."""
 
 log = get_logger(__name__)
 
@@ -64,6 +68,31 @@ def sizes_job(reports: ListReports) -> Job:
         return 0
 
     return Job("count:readers", COUNT_EVERY, run)
+
+
+def campaign_jobs(scheduling: Scheduling, reporting: Reporting) -> list[Job]:
+    """Start what is due, and note how it goes. Both take moments, and nobody is to wait for them."""
+
+    async def start(now: datetime, renew: Renew) -> int:  # noqa: ARG001  done long before the lease ends
+        return await scheduling.start_due(now=now)
+
+    async def sample(now: datetime, renew: Renew) -> int:  # noqa: ARG001
+        await reporting.sample(now=now)
+        return 0  # Or the log would have a line for each.
+
+    return [
+        Job("campaigns:start", START_EVERY, start, WRITE_LEASE),
+        Job("campaigns:progress", SAMPLE_EVERY - timedelta(seconds=1), sample, WRITE_LEASE),
+    ]
+
+
+def report_job(reporting: Reporting) -> Job:
+    """Looks at every delivery, which may take a while: for a schedule of its own."""
+
+    async def run(now: datetime, renew: Renew) -> int:
+        return await reporting.make_due(now=now, before_each=renew)
+
+    return Job("campaigns:reports", START_EVERY, run)
 
 
 def retention_jobs(retention: Retention) -> list[Job]:

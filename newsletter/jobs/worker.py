@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
@@ -38,7 +38,7 @@ log = get_logger(__name__)
 class Worker:
     """`run` until stopped; `run_campaigns_once` and its like are the steps, for tests and for other loops.
 
-    `beside`: jobs that must not wait for a long sweep of the others.
+    `beside`: schedules of jobs that must not wait for a long sweep of the others.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Worker:
         outbox: Outbox,
         schedule: Schedule,
         sending: CampaignSending,
-        beside: Schedule | None = None,
+        beside: Sequence[Schedule] = (),
     ) -> None:
         self._db = db
         self._clock = clock
@@ -60,7 +60,7 @@ class Worker:
         self._joining = joining
         self._asking = asking
         self._outbox = outbox
-        self._schedules = [schedule, beside] if beside else [schedule]
+        self._schedules = [schedule, *beside]
         self._sending = sending
         self._stopping = asyncio.Event()
         self._hints: dict[str, asyncio.Event] = {}

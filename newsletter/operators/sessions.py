@@ -155,14 +155,14 @@ class Sessions:
             await self._fail(codes, account, "wrong password", now)
             raise WrongCredentials("The password is wrong.", field="password")
 
-    async def session(self, cookie: str, *, now: datetime) -> Session | None:
-        """Who is behind a cookie; None when it is not good (any more). Being looked at keeps it from falling idle."""
+    async def session(self, cookie: str, *, now: datetime, is_use: bool = True) -> Session | None:
+        """Who is behind a cookie; None when it is not good (any more). Being used keeps it from falling idle."""
         if self._owner(cookie) is None:
             return None
         row = await store.session(self._db, digest=sha256(cookie), now=now)
         if row is None:
             return None
-        if row.is_whole and row.seen_at <= now - TOUCH_EVERY:
+        if is_use and row.is_whole and row.seen_at <= now - TOUCH_EVERY:
             before, idle_at = now - TOUCH_EVERY, now + IDLE
             await store.touch_session(self._db, session_id=row.session_id, now=now, idle_at=idle_at, before=before)
         return Session(row.session_id, row.operator_id, row.name, row.role, row.is_whole, row.has_second_factor, row.ends_at)

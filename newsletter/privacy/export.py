@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from newsletter.core import spreadsheets
 from newsletter.core.i18n import translations
 from newsletter.privacy.my_data import Holdings
 from newsletter.privacy.receipts import receipts
 from newsletter.privacy.words import SENTENCES_OF_DISCLOSURE, SENTENCES_OF_ORIGIN
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_record(held: Holdings, language: str) -> dict[str, Any]:
@@ -49,14 +46,12 @@ def as_json(held: Holdings, language: str) -> str:
 
 def as_csv(held: Holdings, language: str) -> str:
     """RFC 4180, one value a line: of what, the number of the item, the field, the value."""
-    written = io.StringIO()
-    table = csv.writer(written)
-    table.writerow(("about", "number", "field", "value"))
+    rows: list[tuple[object, ...]] = [("about", "number", "field", "value")]
     for about, content in as_record(held, language).items():
         items = content if isinstance(content, list) else [content]
         for number, item in enumerate(items, 1):
-            table.writerows((about, number, field, _harmless(value)) for field, value in _fields(item))
-    return written.getvalue()
+            rows.extend((about, number, field, value) for field, value in _fields(item))
+    return spreadsheets.as_csv(rows)
 
 
 def _rows(held: Holdings, rows: Sequence[Any], language: str) -> list[dict[str, Any]]:
@@ -81,8 +76,3 @@ def _fields(item: Any) -> Iterator[tuple[str, str]]:
         yield from ((name, "" if value is None else str(value)) for name, value in item.items())
     elif item is not None:
         yield "value", str(item)
-
-
-def _harmless(value: str) -> str:
-    """A stranger may have typed it, and a spreadsheet takes what begins like a formula for one."""
-    return f"'{value}" if value.startswith(_FORMULA) else value

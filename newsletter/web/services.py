@@ -12,7 +12,10 @@ from aiohttp import web
 from newsletter.campaigns.images import Images
 from newsletter.campaigns.layouts import Layouts
 from newsletter.campaigns.preflight import Preflight
+from newsletter.campaigns.reporting import Reporting
+from newsletter.campaigns.scheduling import Scheduling
 from newsletter.campaigns.service import Campaigns
+from newsletter.campaigns.watching import Watching
 from newsletter.campaigns.writing import Writing
 from newsletter.consent.evidence import Evidence
 from newsletter.consent.withdrawal_log import WithdrawalLog
@@ -77,6 +80,9 @@ class Services:
     layouts: Layouts
     images: Images
     preflight: Preflight
+    scheduling: Scheduling
+    reporting: Reporting
+    watching: Watching
     trusted_proxies: Sequence[IPv4Network | IPv6Network]
     confirm_hours: int
     erase_left_days: int

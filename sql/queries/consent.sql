@@ -24,6 +24,14 @@ insert into consent_origin (subscriber_id, event_id, network, agent, expires_at)
 select subscriber_id, event_id, :network::inet, :agent, :origin_until from event
 where :network::inet is not null or :agent <> '';
 
+-- name: fold_left
+-- Before somebody is erased: that they unsubscribed from a campaign's mail becomes a sum that belongs to nobody.
+insert into campaign_left as l (campaign_id, count)
+select campaign_id, count(distinct subscriber_id) from consent_event
+where subscriber_id = any(:subscriber_ids::uuid[]) and kind = 'unsubscribed' and campaign_id is not null
+group by 1 order by 1
+on conflict (campaign_id) do update set count = l.count + excluded.count;
+
 -- name: suppressions_of
 -- What stands against mailing this person, on any list.
 select list_id, reason, since, until from suppression

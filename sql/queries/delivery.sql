@@ -104,7 +104,7 @@ select true from campaign where campaign_id = :campaign_id for update;
 -- it was saved, is not sent.
 update campaign
 set state = 'sending', started_at = :now, week = :week, message_key = :message_key, message_domain = :message_domain,
-    planned = :planned
+    planned = :planned, returned_reason = null
 where campaign_id = :campaign_id and state in ('draft', 'scheduled')
   and exists (select from campaign_content k where k.campaign_id = :campaign_id)
   and not exists (select from campaign_content k where k.campaign_id = :campaign_id and k.fault is not null)
@@ -375,28 +375,13 @@ update campaign set state = 'paused', pause_reason = :reason
 where campaign_id = :campaign_id and state = 'sending' returning true;
 
 -- name: campaign_totals
--- What became of a campaign, from what its batches counted. Whoever was erased with a mail in hand counts as uncertain, and with
--- one put off as skipped: nobody is going to try again.
-with kept as (
-  select coalesce(sum(attempting), 0) as attempting, coalesce(sum(accepted), 0) as accepted,
-         coalesce(sum(deferred), 0) as deferred, coalesce(sum(failed), 0) as failed,
-         coalesce(sum(uncertain), 0) as uncertain, coalesce(sum(skipped), 0) as skipped
-  from batch where campaign_id = :campaign_id
-), gone as (
-  select coalesce(sum(count) filter (where state = 'attempting'), 0) as attempting,
-         coalesce(sum(count) filter (where state = 'deferred'), 0) as deferred
-  from delivery_folded where campaign_id = :campaign_id
-)
-select total.state, total.count::bigint as count
-from kept, gone, lateral (values
-  ('attempting', kept.attempting - gone.attempting), ('accepted', kept.accepted), ('deferred', kept.deferred - gone.deferred),
-  ('failed', kept.failed), ('uncertain', kept.uncertain + gone.attempting), ('skipped', kept.skipped + gone.deferred)
+-- What became of a campaign, from what its batches counted.
+select total.state, total.count
+from campaign_standing s, lateral (values
+  ('attempting', s.attempting), ('accepted', s.accepted), ('deferred', s.deferred), ('failed', s.failed),
+  ('uncertain', s.uncertain), ('skipped', s.skipped)
 ) as total(state, count)
-where total.count <> 0;
-
--- name: next_due
--- When a campaign that is under way has something to do again.
-select min(not_before) from batch where campaign_id = :campaign_id and state <> 'done';
+where s.campaign_id = :campaign_id and total.count <> 0;
 
 -- name: book
 -- Room for so many mails at a rate: returns when the first of them may go. The others follow 1 / rate apart.

@@ -39,6 +39,10 @@ class Place:
 
 NAVIGATION: tuple[tuple[str, tuple[Place, ...]], ...] = (
     ("", (Place("Home", "/"),)),
+    (
+        "Write",
+        (Place("Campaigns", "/campaigns", badge="sending"), Place("Layouts", "/layouts"), Place("Images", "/images")),
+    ),
     ("Readers", (Place("Lists", "/lists"), Place("Subscribers", "/subscribers", Right.READERS))),
     (
         "Trust",
@@ -59,7 +63,6 @@ NAVIGATION: tuple[tuple[str, tuple[Place, ...]], ...] = (
             Place("Doctor", "/doctor", Right.OWN),
         ),
     ),
-    ("Write", (Place("Layouts", "/layouts"), Place("Images", "/images"))),
 )
 """Groups of lines; a floor that is not built yet has none, so that nothing leads nowhere."""
 

@@ -1,0 +1,52 @@
+"""What an operator wants to know before a campaign is sent, and the number that they type to say that they know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from newsletter.campaigns.service import Campaigns
+from newsletter.core.errors import Conflict, InvalidContent, InvalidInput
+
+_GROUPING = str.maketrans("", "", " \u00a0\u2009\u202f,.'\u2019_")
+"""How thousands are set apart here and there."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """`problem`: why the words are no mail; `obstacle`: why nothing can be sent now, whatever the words."""
+
+    subjects: dict[str, str]
+    """By language."""
+    sender: str
+    readers: int | None
+    problem: str | None
+    obstacle: str | None
+
+    @property
+    def is_ready(self) -> bool:
+        return self.problem is None and self.obstacle is None
+
+
+async def readiness(campaigns: Campaigns, campaign_id: int) -> Ready:
+    """Of a draft, or of what waits for its time. Raises `NotFound`."""
+    subjects = {draft.language: draft.subject for draft in await campaigns.drafts(campaign_id)}
+    problem = obstacle = readers = None
+    sender = ""
+    try:
+        letter = await campaigns.sendable(campaign_id)
+        sender = f"{letter.mailing_list.sender.name} <{letter.mailing_list.sender.from_address}>"
+    except InvalidContent as error:
+        problem = f"Line {error.line}: {error}" if error.line else str(error)
+    try:
+        readers = await campaigns.audience(campaign_id)
+    except Conflict as error:
+        obstacle = str(error)
+    return Ready(subjects, sender, readers, problem, obstacle)
+
+
+def confirmed_readers(typed: str) -> int:
+    """`52,906`, `52 906` and `52.906` are the same. Raises `InvalidInput` for what is no whole number."""
+    digits = typed.strip().translate(_GROUPING)
+    if not digits.isdecimal() or len(digits) > 9:
+        raise InvalidInput("Type the number of readers as it is said above.", field="readers")
+    return int(digits)
