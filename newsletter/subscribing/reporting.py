@@ -44,6 +44,15 @@ class ListLine:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """How many readers a list had at the end of each month, reckoned back from those of today; the last is today's."""
+
+    list: MailingList
+    size: Size
+    readers: Sequence[int]
+
+
+@dataclass(frozen=True)
 class ListReport:
     """One list. `months` holds each of the last twelve, the oldest first."""
 
@@ -96,6 +105,18 @@ class ListReports:
             [slug for row in others for slug in row.slugs if slug != found.slug],
         )
 
+    async def curves(self, *, most: int, now: datetime) -> tuple[list[date], list[Curve]]:
+        """The months of a year, and the largest lists that are open; at most so many."""
+        known, since = await sizes_at_hand(self._db), _months_back(now.date(), MONTHS - 1)
+        open_lists = [each for each in await all_lists(self._db) if not each.closed]
+        largest = sorted(open_lists, key=lambda each: -known.get(each.list_id, Size()).confirmed)[:most]
+        curves = []
+        for each in largest:
+            months = _each_month(await store.list_months(self._db, list_id=each.list_id, since=since), since)
+            size = known.get(each.list_id, Size())
+            curves.append(Curve(each, size, _reckoned_back(size.confirmed, months)))
+        return [_months_back(since, -number) for number in range(MONTHS)], curves
+
     async def size(self, list_id: int) -> Size:
         return (await sizes_at_hand(self._db, list_id)).get(list_id, Size())
 
@@ -131,6 +152,14 @@ def _number(live: int, counted: int | None) -> tuple[int, bool]:
     if live <= EXACT:
         return live, True
     return max(EXACT, counted or 0), False
+
+
+def _reckoned_back(readers: int, months: Sequence[Month]) -> list[int]:
+    """Who deleted everything without unsubscribing is in no month's count, so that it may be a few short further back."""
+    ends = [readers]
+    for month in reversed(months[1:]):
+        ends.append(max(0, ends[-1] - month.confirmed + month.unsubscribed))
+    return ends[::-1]
 
 
 def _months_back(day: date, months: int) -> date:
