@@ -39,10 +39,12 @@ SENDER = {
 def fields_of(markup: str) -> dict[str, str]:
     """What a browser would send of the page's form."""
     page = Page(markup)
-    fields = {each["name"]: each.get("value") or "" for each in page.all("input") if each.get("name") and each["name"] != "seal"}
-    for name, content in re.findall(r'<textarea id="[^"]*" name="([^"]*)"[^>]*>\n?(.*?)</textarea>', markup, re.S):
+    fields = {
+        each["name"]: each.get("value") or "" for each in page.all("input") if each.get("name") and each["name"] != "seal"
+    }
+    for name, content in re.findall(r'<textarea id="[^"]*" name="([^"]*)"[^>]*>\n?(.*?)</textarea>', markup, re.DOTALL):
         fields[name] = unescape(content)
-    for name, options in re.findall(r'<select id="[^"]*" name="([^"]*)"[^>]*>(.*?)</select>', markup, re.S):
+    for name, options in re.findall(r'<select id="[^"]*" name="([^"]*)"[^>]*>(.*?)</select>', markup, re.DOTALL):
         chosen = re.search(r'value="([^"]*)" selected', options) or re.search(r'value="([^"]*)"', options)
         fields[name] = unescape(chosen[1]) if chosen else ""
     return {name: value for name, value in fields.items() if name is not None}
@@ -189,7 +191,7 @@ async def test_evidence_holds_the_words_that_were_shown_even_when_they_have_chan
 
 async def test_the_form_to_copy_works_and_records_what_it_shows(editor: Operator, house: House, site: Site) -> None:
     markup = await (await editor.get(f"{LISTS}/letter")).text()
-    form = re.search(r"data-copy>(.*?)</pre>", markup, re.S)
+    form = re.search(r"data-copy>(.*?)</pre>", markup, re.DOTALL)
     assert form
     embedded = Page(unescape(form[1]))
     fields = {str(each["name"]): str(each["value"]) for each in embedded.all("input") if each.get("type") == "hidden"}

@@ -41,7 +41,9 @@ def shown(page: Page) -> list[str]:
     return [str(each["href"]) for each in page.all("a") if re.fullmatch(rf"{HERE}/[0-9a-f-]{{36}}", str(each["href"]))]
 
 
-async def test_everybody_is_seen_once_page_by_page_forwards_and_back(editor: Operator, house: House, clock: ManualClock) -> None:
+async def test_everybody_is_seen_once_page_by_page_forwards_and_back(
+    editor: Operator, house: House, clock: ManualClock
+) -> None:
     await make(house, clock, 2 * PAGE + 7)
     page = await editor.page(HERE)
     pages = [shown(page)]
@@ -57,7 +59,9 @@ async def test_everybody_is_seen_once_page_by_page_forwards_and_back(editor: Ope
     assert back[::-1] == pages
 
 
-@pytest.mark.parametrize("standing", [Standing.CONFIRMED, Standing.PENDING, Standing.UNSUBSCRIBED, Standing.PAUSED, Standing.ANY])
+@pytest.mark.parametrize(
+    "standing", [Standing.CONFIRMED, Standing.PENDING, Standing.UNSUBSCRIBED, Standing.PAUSED, Standing.ANY]
+)
 async def test_a_page_holds_those_of_the_list_and_state_in_one_order(
     editor: Operator, house: House, clock: ManualClock, standing: Standing
 ) -> None:
@@ -132,7 +136,9 @@ async def test_wildcards_and_nonsense_find_nobody(editor: Operator, house: House
     assert not shown(Page(await answer.text()))
 
 
-async def test_nobody_found_is_said_and_what_is_kept_of_the_deleted_can_be_seen(editor: Operator, site: Site, house: House) -> None:
+async def test_nobody_found_is_said_and_what_is_kept_of_the_deleted_can_be_seen(
+    editor: Operator, site: Site, house: House
+) -> None:
     unknown = Page(await (await editor.post(HERE, {"address": "who@example.org"})).text())
     assert "Nobody here has this address" in unknown.words
     assert (await editor.get(f"{HERE}/{site.id_of('who@example.org')}")).status == 404
@@ -186,7 +192,9 @@ async def test_each_right_says_first_what_will_happen_and_changes_nothing_by_bei
 ) -> None:
     await site.subscribe(ADA)
     one = f"{HERE}/{site.id_of(ADA)}"
-    before = {table: rows for table, rows in (await site.database()).items() if "audit" not in table and "operator" not in table}
+    before = {
+        table: rows for table, rows in (await site.database()).items() if "audit" not in table and "operator" not in table
+    }
     for act in ("correct", "pause", "resume", "unsubscribe", "object", "erase"):
         page = await editor.page(f"{one}/{act}")
         assert "What will happen" in page.words
