@@ -111,12 +111,13 @@ order by k desc
 CONTENTS = """
 insert into campaign_content (campaign_id, language, subject, format, body)
 select campaign_id, 'en', 'The long tide', 'markdown', repeat('The tide comes in. ', 100) from campaign
+on conflict do nothing
 """
 BATCHES = """
 insert into batch (campaign_id, batch_no, id_from, id_to, state, not_before, accepted, failed, uncertain, deferred)
 select c.campaign_id, b, lower.id, upper.id, 'done', $1, size - size / 50 - size / 200 - size / 100, size / 50,
        size / 200, size / 100
-from (select *, row_number() over (order by campaign_id) as k from campaign) c,
+from (select *, row_number() over (order by campaign_id) as k from campaign where week is not null) c,
      generate_series(0, ($2::integer - 1) / $3::integer) b,
      lateral (select least($3::integer, $2::integer - b * $3::integer) as size,
                      ((k * $2::bigint) % greatest(1, $4::integer - $2::integer))::integer + b * $3::integer + 1 as first) s
@@ -159,7 +160,7 @@ async def gather(db: Any, now: datetime, *, subscribers: int, campaigns: int, de
 
 async def _deliver(db: Any, each: int, subscribers: int, batch: int) -> None:
     """Right into the partition of the week, in the order of ids: a third of the time."""
-    rows = await db.fetch("select campaign_id, week, started_at from campaign order by campaign_id")
+    rows = await db.fetch("select campaign_id, week, started_at from campaign where week is not null order by campaign_id")
     for week in sorted({row["week"] for row in rows}):
         await db.execute("select ensure_delivery_week($1)", week)
     for number, row in enumerate(rows, 1):
