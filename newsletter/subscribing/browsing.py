@@ -19,7 +19,8 @@ from newsletter.core.errors import InvalidAddress, InvalidInput
 from newsletter.core.keys import Keyring
 from newsletter.subscribing import store
 from newsletter.subscribing.lists import MailingList, list_by_slug
-from newsletter.subscribing.store import Beginning, PersonRow
+from newsletter.subscribing.store import Beginning
+from newsletter.subscribing.views import PersonRow
 
 PAGE = 50
 SHORTEST_BEGINNING = 3

@@ -16,7 +16,7 @@ from newsletter.subscribing import lists as rules
 from newsletter.subscribing import store
 from newsletter.subscribing.lists import MailingList, NewList, NewSender, list_by_id, list_by_slug
 from newsletter.subscribing.mails import consent_wording
-from newsletter.subscribing.store import SenderRow
+from newsletter.subscribing.views import SenderRow
 
 CLOSED = "This list is closed, for good: nothing about it can be changed any more."
 

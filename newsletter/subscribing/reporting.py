@@ -13,7 +13,8 @@ from datetime import date, datetime
 from newsletter.core.database import Connection, Database
 from newsletter.subscribing import store
 from newsletter.subscribing.lists import MailingList, all_lists, list_by_slug
-from newsletter.subscribing.store import KnownSize, Month, UsedWording
+from newsletter.subscribing.store import KnownSize
+from newsletter.subscribing.views import Month, UsedWording
 
 EXACT = 1000
 """Up to so many readers of a list in a state are counted at each look."""

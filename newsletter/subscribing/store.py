@@ -10,6 +10,7 @@ from uuid import UUID
 from newsletter.core.database import Connection
 from newsletter.core.promises import Due, Kept
 from newsletter.core.queries import Queries
+from newsletter.subscribing.views import Month, PersonRow, SenderRow, UsedWording
 
 _sql = Queries("subscribing")
 
@@ -70,60 +71,10 @@ class Growth:
 
 
 @dataclass(frozen=True)
-class Month:
-    """What became of a list in the month that begins then."""
-
-    month: date
-    asked: int
-    confirmed: int
-    unsubscribed: int
-    refused: int
-    lapsed: int
-
-
-@dataclass(frozen=True)
-class UsedWording:
-    """Words that a list asked with: `form` beside the button, `mail` in the confirmation mail."""
-
-    kind: str
-    language: str
-    content: str
-    since: datetime
-
-
-@dataclass(frozen=True)
-class SenderRow:
-    sender_id: int
-    name: str
-    from_address: str
-    reply_to: str | None
-    postal_address: str
-    contact: str
-    legal_notice: str | None
-    relay: str | None
-    slugs: list[str]
-    """Of the lists that it has."""
-
-
-@dataclass(frozen=True)
 class Beginning:
     subscriber_id: UUID
     place: str
     """In the order of addresses."""
-
-
-@dataclass(frozen=True)
-class PersonRow:
-    """Lists and states side by side."""
-
-    subscriber_id: UUID
-    address: str
-    name: str
-    created_at: datetime
-    left_at: datetime | None
-    list_ids: list[int]
-    states: list[str]
-    paused: bool
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,6 @@
+// The console works without this; with it some of it moves.
+"use strict";
+
 // Writing: saves by itself, shows what it will look like, says who else is at it. Without it the buttons do the same.
 (() => {
   const form = document.getElementById("editor");
@@ -138,8 +141,6 @@
   }, ALIVE);
 })();
 
-"use strict";
-
 /* Live progress of a campaign: figures, bar and chart follow the server's events. Without this the page has a link to look again. */
 (() => {
   const page = document.querySelector("[data-events]");
@@ -175,3 +176,28 @@
   source.addEventListener("end", () => source.close());
   source.onerror = () => { if (lost) lost.hidden = false; };
 })();
+
+// ---- Copying: what has data-copy gets a button that takes it to the clipboard; without one it is marked and copied by hand.
+document.querySelectorAll("[data-copy]").forEach((text) => {
+  if (!navigator.clipboard) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "plain";
+  button.textContent = "Copy";
+  button.setAttribute("aria-label", "Copy: " + (text.getAttribute("aria-label") || "this"));
+  const said = document.createElement("span");
+  said.className = "quiet";
+  said.setAttribute("role", "status");
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      said.textContent = "Copied.";
+    } catch {
+      said.textContent = "Your browser does not allow it: mark it and copy it by hand.";
+    }
+  });
+  const row = document.createElement("div");
+  row.className = "row";
+  row.append(button, said);
+  text.after(row);
+});

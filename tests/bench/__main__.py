@@ -1,6 +1,6 @@
 """`make bench`: measures this machine. Prints figures, asserts nothing, ends by itself.
 
-    python -m tests.bench [start] [answers] [rates] [ahead] [compose] [purge]      without a name: all of them
+    python -m tests.bench [start] [answers] [rates] [ahead] [compose] [purge] [console]      without a name: all of them
 
 Timings are noisy on a small machine: look at ratios within one run.
 """
@@ -38,6 +38,7 @@ from newsletter.subscribing.joining import SignupForm
 from newsletter.subscribing.links import Links
 from newsletter.subscribing.lists import ListText, MailingList, Sender
 from newsletter.web.server import make_app
+from tests.bench.console import console
 from tests.bench.purge import purge
 from tests.bench.stage import LETTER, begun, bench_house, known, populate, workers
 from tests.ports import free_port
@@ -209,6 +210,7 @@ BENCHES: dict[str, Callable[[], Awaitable[None]]] = {
     "ahead": ahead,
     "compose": compose,
     "purge": purge,
+    "console": console,
 }
 
 

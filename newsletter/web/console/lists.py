@@ -13,7 +13,7 @@ from newsletter.operators.rules import Right
 from newsletter.subscribing.editing import CLOSED
 from newsletter.subscribing.lists import SLUG, ListText, MailingList, NewList, NewSender, list_by_slug, time_zones
 from newsletter.subscribing.mails import consent_wording, wording_code
-from newsletter.subscribing.store import SenderRow
+from newsletter.subscribing.views import SenderRow
 from newsletter.web.console.growth import chart
 from newsletter.web.console.guard import FORM, SESSION, ConsoleRoutes, see
 from newsletter.web.console.shell import console_page, says

@@ -102,6 +102,9 @@ LIST = row(
     slug="'digest'", sender_id="1", languages="'{en}'", time_zone="'UTC'", list_id_header="'digest.example.org'", created_at=NOW
 )
 EVENT = row(subscriber_id=ID, list_id="1", kind="'asked'", occurred_at=NOW, language="'en'")
+LIST_TEXT = row(list_id="1", language="'nl'", name="'Brief'", description="''")
+LIST_SIZE = row(list_id="1", confirmed="0", pending="0", unsubscribed="0", counted_at=NOW)
+LIST_WORDING = row(list_id="1", wording_hash=SHA, since=NOW)
 RUN = row(promise="'left'", started_at=NOW, finished_at=NOW, removed="0")
 
 VERSION = row(version="2", published_at=NOW, notice="'mailed'")
@@ -218,6 +221,20 @@ ILLEGAL: dict[str, list[tuple[dict[str, str], dict[str, str]]]] = {
         (TOKEN, {"scopes": "'{everything}'"}),
         (TOKEN, {"expires_at": NOW}),
         (TOKEN, {"digest": "'\\x00'"}),
+    ],
+    "list_text": [
+        (LIST_TEXT, {"wording": "repeat('a', 401)"}),
+        (LIST_TEXT, {"wording": "E'Yes\\x1b[31m'"}),
+    ],
+    "list_size": [
+        (LIST_SIZE, {"list_id": "2"}),
+        (LIST_SIZE, {"confirmed": "-1"}),
+        (LIST_SIZE, {"pending": "-1"}),
+        (LIST_SIZE, {"unsubscribed": "-1"}),
+    ],
+    "list_wording": [
+        (LIST_WORDING, {"list_id": "2"}),
+        (LIST_WORDING, {"wording_hash": "sha256('unknown')"}),
     ],
     "list": [
         (LIST, {"slug": "'letter'"}),

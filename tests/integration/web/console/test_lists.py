@@ -237,7 +237,7 @@ async def test_growth_and_churn_are_a_chart_with_its_table(editor: Operator, hou
             unsubscribed,
         )
     page = await editor.page(f"{LISTS}/letter")
-    assert "36 more readers than twelve months ago: 50 came, 14 left" in page.words
+    assert "In twelve months 50 came and 14 left: 36 more" in page.words
     assert "October 2026" in page.words
     assert len([each for each in page.all("rect") if each["class"] == "came" and each["height"] != "0"]) >= 2
 
