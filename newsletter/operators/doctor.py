@@ -30,7 +30,7 @@ from newsletter.delivery.spf import look_at_spf
 from newsletter.delivery.standing import Relays
 from newsletter.operators import doctor_rules as rules
 from newsletter.operators import store
-from newsletter.operators.reach import Reached, reach
+from newsletter.operators.reach import Reached
 from newsletter.privacy.outlook import Outlook
 from newsletter.privacy.publishing import Policy
 from newsletter.subscribing.lists import Sender, all_lists
@@ -94,7 +94,7 @@ class Doctor:
         resolver: Resolver,
         rooms: Rooms | None,
         *,
-        reach: Reach = reach,
+        reach: Reach,
         machine_time: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._db = db
@@ -249,9 +249,9 @@ class Doctor:
         return [*(line for lines in found for line in lines), sender_rules.one_click_finding(domain, we_sign=bool(active))]
 
     async def _spf(self, domain: str) -> list[Finding]:
-        relays = {host: await self._public(host) for host in self._sending_hosts()}
-        known = {host: its for host, its in relays.items() if its}
-        return [sender_rules.spf_finding(domain, await look_at_spf(domain, self._resolver), known)]
+        spf = await look_at_spf(domain, self._resolver)
+        relays = {host: its for host in self._sending_hosts() if (its := await self._public(host))}
+        return [sender_rules.spf_finding(domain, spf, relays)]
 
     async def _dkim(self, domain: str, active: Sequence[KeyShown], keys: Sequence[KeyShown]) -> list[Finding]:
         if not active:
