@@ -53,6 +53,7 @@ from newsletter.operators.accounts import Accounts
 from newsletter.operators.doctor import Doctor, Rooms, Setup
 from newsletter.operators.mails import OperatorMails
 from newsletter.operators.passwords import Passwords
+from newsletter.operators.reach import reach
 from newsletter.operators.service import Operators, audit
 from newsletter.operators.sessions import Sessions
 from newsletter.privacy import promises as privacy_promises
@@ -504,4 +505,4 @@ def make_doctor(settings: Settings, db: Database, rooms: Rooms | None, resolver:
         relays=settings.relays,
         machine=socket.gethostname(),
     )
-    return Doctor(db, setup, relays_of(settings, db), resolver or SystemResolver(), rooms)
+    return Doctor(db, setup, relays_of(settings, db), resolver or SystemResolver(), rooms, reach=reach)

@@ -41,9 +41,11 @@ class Resolver(Protocol):
 
 
 class SystemResolver:
-    """By the name servers of this machine."""
+    """By the name servers of this machine, or those of `ask`."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask: dns.asyncresolver.Resolver | None = None, *, within: float = ANSWER_WITHIN) -> None:
+        self._asks = ask
+        self._within = within
         self._knows_the_world = False
 
     async def texts(self, name: str) -> list[str]:
@@ -63,7 +65,7 @@ class SystemResolver:
     async def _ask(self, name: dns.name.Name | None, kind: str) -> list[Any]:
         if name is None:  # Whatever cannot be a name is none.
             return []
-        found = await _answers(name, kind)
+        found = await self._answers(name, kind)
         if not found:
             await self._check_for_the_world()
         return found
@@ -71,18 +73,18 @@ class SystemResolver:
     async def _check_for_the_world(self) -> None:
         """Raises `DnsUnavailable`."""
         if not self._knows_the_world:
-            self._knows_the_world = bool(await _answers(dns.name.root, "NS"))
+            self._knows_the_world = bool(await self._answers(dns.name.root, "NS"))
         if not self._knows_the_world:
             raise DnsUnavailable("The name server here knows no name at all, so nothing follows from what it denies.")
 
-
-async def _answers(name: dns.name.Name, kind: str) -> list[Any]:
-    try:
-        return list(await dns.asyncresolver.Resolver().resolve(name, kind, lifetime=ANSWER_WITHIN, search=False))
-    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-        return []
-    except (dns.exception.DNSException, OSError) as error:
-        raise DnsUnavailable(f"DNS could not be asked for {name} ({type(error).__name__}).") from None
+    async def _answers(self, name: dns.name.Name, kind: str) -> list[Any]:
+        try:
+            ask = self._asks or dns.asyncresolver.Resolver()  # Anew each time: the machine may have changed its network.
+            return list(await ask.resolve(name, kind, lifetime=self._within, search=False))
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return []
+        except (dns.exception.DNSException, OSError) as error:
+            raise DnsUnavailable(f"DNS could not be asked for {name} ({type(error).__name__}).") from None
 
 
 def _name(text: str) -> dns.name.Name | None:

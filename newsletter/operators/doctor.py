@@ -30,7 +30,7 @@ from newsletter.delivery.spf import look_at_spf
 from newsletter.delivery.standing import Relays
 from newsletter.operators import doctor_rules as rules
 from newsletter.operators import store
-from newsletter.operators.reach import Reached, reach
+from newsletter.operators.reach import Reached
 from newsletter.privacy.outlook import Outlook
 from newsletter.privacy.publishing import Policy
 from newsletter.subscribing.lists import Sender, all_lists
@@ -94,7 +94,7 @@ class Doctor:
         resolver: Resolver,
         rooms: Rooms | None,
         *,
-        reach: Reach = reach,
+        reach: Reach,
         machine_time: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._db = db
@@ -107,7 +107,7 @@ class Doctor:
 
     async def examine(self, *, now: datetime, each_within: float = EACH_WITHIN, within: float = ALL_WITHIN) -> Examination:
         """All of it; takes `within` seconds at most."""
-        checks = [*self._checks(now), *await self._sender_checks(each_within)]
+        checks = self._checks(now)
         tasks = [asyncio.create_task(_timed(what, check, each_within)) for what, check in checks]
         await asyncio.wait(tasks, timeout=within)
         found: list[Finding] = []
@@ -133,21 +133,8 @@ class Doctor:
             ("Promises", self._promises(now)),
             ("Withdrawal file", self._withdrawals()),
             ("Subprocessors", self._subprocessors()),
+            ("Senders", self._senders()),
         ]
-
-    async def _sender_checks(self, within: float) -> list[tuple[str, Coroutine[Any, Any, list[Finding]]]]:
-        """Of each sender that has a list: by domain, since that is what DNS knows."""
-        if self._rooms is None:
-            return [("Senders", _at_once(unknown("Senders", _NOT_OPENED)))]
-        try:
-            async with asyncio.timeout(within):
-                senders = {each.sender.sender_id: each.sender for each in await all_lists(self._db)}
-                keys = {number: await self._rooms.keys.shown(number) for number in senders}
-        except (NewsletterError, TimeoutError) as error:
-            return [("Senders", _at_once(unknown("Senders", str(error) or "The database did not answer in time.")))]
-        if not senders:
-            return [("Senders", _at_once(unknown("Senders", "There is no list yet, so nobody sends.", "Make a list first.")))]
-        return [(f"Mail from {domain}", self._sender(domain, its)) for domain, its in _by_domain(senders, keys).items()]
 
     # Inside.
 
@@ -238,6 +225,17 @@ class Doctor:
         reached = await self._reach(f"{self._setup.base_url}/healthz", within=_FETCH_WITHIN)
         return [rules.reached_finding(self._setup.base_url, reached)]
 
+    async def _senders(self) -> list[Finding]:
+        """Of each that has a list, by domain, since that is what DNS knows."""
+        if self._rooms is None:
+            return [unknown("Senders", _NOT_OPENED)]
+        senders = {each.sender.sender_id: each.sender for each in await all_lists(self._db)}
+        if not senders:
+            return [unknown("Senders", "There is no list yet, so nobody sends.", "Make a list first.")]
+        keys = {number: await self._rooms.keys.shown(number) for number in senders}
+        found = await asyncio.gather(*(self._sender(domain, its) for domain, its in _by_domain(senders, keys).items()))
+        return [line for lines in found for line in lines]
+
     async def _sender(self, domain: str, keys: Sequence[KeyShown]) -> list[Finding]:
         """Each of its lines alone: where one could not be asked, the others may be."""
         active = [each for each in keys if each.active_at]
@@ -249,9 +247,9 @@ class Doctor:
         return [*(line for lines in found for line in lines), sender_rules.one_click_finding(domain, we_sign=bool(active))]
 
     async def _spf(self, domain: str) -> list[Finding]:
-        relays = {host: await self._public(host) for host in self._sending_hosts()}
-        known = {host: its for host, its in relays.items() if its}
-        return [sender_rules.spf_finding(domain, await look_at_spf(domain, self._resolver), known)]
+        spf = await look_at_spf(domain, self._resolver)
+        relays = {host: its for host in self._sending_hosts() if (its := await self._public(host))}
+        return [sender_rules.spf_finding(domain, spf, relays)]
 
     async def _dkim(self, domain: str, active: Sequence[KeyShown], keys: Sequence[KeyShown]) -> list[Finding]:
         if not active:
@@ -268,10 +266,6 @@ def _by_domain(senders: dict[int, Sender], keys: dict[int, list[KeyShown]]) -> d
     for number, sender in senders.items():
         found.setdefault(sender.domain, []).extend(keys[number])
     return found
-
-
-async def _at_once(finding: Finding) -> list[Finding]:
-    return [finding]
 
 
 async def _asked(what: str, check: Awaitable[list[Finding]]) -> list[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -117,6 +119,11 @@ async def viewer(hire: Hire, site: Site) -> Operator:
 def stranger(client: Client, house: House, site: Site) -> Operator:
     """Somebody who is not signed in."""
     return Operator(client, house, 0, "nobody", "")
+
+
+def words_of(markup: str) -> str:
+    """What a page says, each cell of a table apart from the next."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", markup)).split())
 
 
 def location(answer: ClientResponse) -> str:
