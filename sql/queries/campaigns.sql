@@ -6,11 +6,12 @@ values (:list_id, :name, :uncertain_policy, :is_notice, :now)
 returning campaign_id;
 
 -- name: put_content
--- One language's words.
+-- One language's words, which have compiled.
 insert into campaign_content (campaign_id, language, subject, preheader, format, body)
 values (:campaign_id, :language, :subject, :preheader, :format, :body)
 on conflict (campaign_id, language) do update
-set subject = excluded.subject, preheader = excluded.preheader, format = excluded.format, body = excluded.body;
+set subject = excluded.subject, preheader = excluded.preheader, format = excluded.format, body = excluded.body,
+    version = campaign_content.version + 1, fault = null;
 
 -- name: campaign
 select campaign_id, list_id, name, state, created_at, started_at, finished_at, message_key, message_domain, planned,
