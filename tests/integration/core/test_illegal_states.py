@@ -34,9 +34,9 @@ GROUND = f"""
     select ensure_delivery_week({MONDAY});
     insert into campaign (list_id, name, created_at) values (1, 'Written', {NOW});
     insert into image (hash, kind, width, height, name, alt, content, added_at, added_by)
-    values ('{IMAGE}', 'png', 1, 1, '', '', '\\x00', {NOW}, 'Ada');
+    values ('{IMAGE}', 'png', 1, 1, '', '', '\\x00', {NOW}, 1);
     insert into campaign_content (campaign_id, language, subject, format, body) values (2, 'en', 'Tide', 'html', 'Hello');
-    insert into layout (name, format, body, saved_at, saved_by) values ('Monthly', 'html', 'Hello', {NOW}, 'Ada');
+    insert into layout (name, format, body, saved_at, saved_by) values ('Monthly', 'html', 'Hello', {NOW}, 1);
 """
 
 
@@ -92,9 +92,9 @@ SENDING = DRAFT | row(
 )
 SENT = SENDING | row(state="'sent'", finished_at=LATER)
 CONTENT = row(campaign_id="1", language="'en'", subject="'Tide'", format="'markdown'", body="'Hello'")
-CONTENT_VERSION = CONTENT | row(version="1", saved_at=NOW, saved_by="'Ada'", preheader="''")
-OPEN = row(campaign_id="1", operator="'Ada'", seen_at=NOW)
-LAYOUT = row(name="'Weekly'", format="'html'", body="'Hello'", saved_at=NOW, saved_by="'Ada'")
+CONTENT_VERSION = CONTENT | row(version="1", saved_at=NOW, saved_by="1", preheader="''")
+OPEN = row(campaign_id="1", operator_id="1", seen_at=NOW)
+LAYOUT = row(name="'Weekly'", format="'html'", body="'Hello'", saved_at=NOW, saved_by="1")
 PICTURE = row(
     hash="repeat('a', 32)",
     kind="'png'",
@@ -104,7 +104,7 @@ PICTURE = row(
     alt="''",
     content="'\\x00'",
     added_at=NOW,
-    added_by="'Ada'",
+    added_by="1",
 )
 SHOWS = row(campaign_id="2", language="'en'", hash=f"'{IMAGE}'")
 LAYS = row(layout_id="1", hash=f"'{IMAGE}'")
@@ -233,7 +233,7 @@ ILLEGAL: dict[str, list[tuple[dict[str, str], dict[str, str]]]] = {
         (CONTENT_VERSION, {"version": "0"}),
         (CONTENT_VERSION, {"format": "'word'"}),
     ],
-    "campaign_open": [(OPEN, {"campaign_id": "3"}), (OPEN, {"operator": "''"})],
+    "campaign_open": [(OPEN, {"campaign_id": "3"}), (OPEN, {"operator_id": "2"})],
     "layout": [
         (LAYOUT, {"name": "'Monthly'"}),
         (LAYOUT, {"name": "''"}),

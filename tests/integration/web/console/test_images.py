@@ -228,7 +228,7 @@ async def test_an_image_that_something_shows_is_not_deleted(editor: Operator, ho
 async def test_images_are_paged_by_a_cursor(editor: Operator, house: House, clock: ManualClock) -> None:
     await house.db.execute(
         """insert into image (hash, kind, width, height, name, alt, content, added_at, added_by)
-           select md5(n::text), 'png', 1, 1, 'image ' || n, '', '\\x00', $1::timestamptz + n / 3 * interval '1 s', 'x'
+           select md5(n::text), 'png', 1, 1, 'image ' || n, '', '\\x00', $1::timestamptz + n / 3 * interval '1 s', null
            from generate_series(1, 60) n""",
         clock.at,
     )

@@ -354,6 +354,16 @@ async def test_old_versions_are_thinned_out_with_the_saves(editor: Operator, hou
     assert [each.version for each in await house.writing.versions(number, "en")] == [10, 9]
 
 
+async def test_the_name_of_somebody_who_is_gone_goes_with_them(editor: Operator, house: House) -> None:
+    number = await begin(editor)
+    await save(editor, number)
+    await editor.post("/console/layouts/new", layout())
+    await house.db.execute("delete from operator")
+    assert {each.saved_by for each in await house.writing.versions(number, "en")} == {""}
+    for table in ("campaign_version", "campaign_open", "layout", "campaign"):
+        assert not await house.db.fetchval(f"select exists (select from {table} t where t::text like '%Editor%')"), table
+
+
 async def test_a_campaign_is_renamed(editor: Operator, house: House) -> None:
     number = await begin(editor)
     assert (await editor.post(f"/console/campaigns/{number}/name", {"name": "December"})).status == 303
