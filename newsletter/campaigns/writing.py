@@ -100,7 +100,8 @@ class Overtaken(Conflict):
     """Somebody else has saved since; nothing was overwritten. `theirs` is what is stored now."""
 
     def __init__(self, theirs: Text, by: str, at: datetime | None) -> None:
-        super().__init__(f"{by or 'A program'} has saved another version while you were writing: nothing was overwritten.")
+        who = by or "A program, or somebody who is gone,"
+        super().__init__(f"{who} has saved another version while you were writing: nothing was overwritten.")
         self.theirs = theirs
         self.by = by
         self.at = at

@@ -18,21 +18,21 @@ create table campaign_version (
   language    text not null,
   version     integer not null check (version > 0),
   saved_at    timestamptz not null,
-  saved_by    text not null check (length(saved_by) <= 100),
+  saved_by    integer references operator on delete set null,
   subject     text not null,
   preheader   text not null,
   format      text not null check (format in ('markdown', 'html')),
   body        text not null,
   primary key (campaign_id, language, version)
 );
-comment on column campaign_version.saved_by is 'name of the operator; empty: it was there before versions were kept';
+comment on column campaign_version.saved_by is 'null: a program, or somebody who is gone: their name goes with them';
 
 -- Who has a draft open in the editor: a row is good for minutes, and whoever comes next removes it.
 create table campaign_open (
   campaign_id integer not null references campaign on delete cascade,
-  operator    text not null check (length(operator) between 1 and 100),
+  operator_id integer not null references operator on delete cascade,
   seen_at     timestamptz not null,
-  primary key (campaign_id, operator)
+  primary key (campaign_id, operator_id)
 );
 
 -- A start that a campaign begins from.
@@ -45,7 +45,7 @@ create table layout (
   body      text not null check (body ~ '\S'),
   version   integer not null default 1 check (version > 0),
   saved_at  timestamptz not null,
-  saved_by  text not null check (length(saved_by) between 1 and 100)
+  saved_by  integer references operator on delete set null
 );
 
 -- Images of letters, re-encoded by us; in the database, since files are only on one host. Named by their content.
@@ -58,7 +58,7 @@ create table image (
   alt      text not null check (length(alt) <= 300),
   content  bytea not null check (octet_length(content) between 1 and 10000000),
   added_at timestamptz not null,
-  added_by text not null check (length(added_by) between 1 and 100)
+  added_by integer references operator on delete set null
 );
 alter table image alter column content set storage external;  -- It is compressed already.
 create index image_newest on image (added_at desc, hash desc);

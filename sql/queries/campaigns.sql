@@ -6,11 +6,12 @@ values (:list_id, :name, :uncertain_policy, :is_notice, :now)
 returning campaign_id;
 
 -- name: put_content
--- One language's words.
+-- One language's words, which have compiled.
 insert into campaign_content (campaign_id, language, subject, preheader, format, body)
 values (:campaign_id, :language, :subject, :preheader, :format, :body)
 on conflict (campaign_id, language) do update
-set subject = excluded.subject, preheader = excluded.preheader, format = excluded.format, body = excluded.body;
+set subject = excluded.subject, preheader = excluded.preheader, format = excluded.format, body = excluded.body,
+    version = campaign_content.version + 1, fault = null;
 
 -- name: campaign
 select campaign_id, list_id, name, state, created_at, started_at, finished_at, message_key, message_domain, planned,
@@ -65,15 +66,16 @@ where campaign_id = :campaign_id and language = :language and version = :version
 
 -- name: keep_before
 -- The version that is about to be replaced, where it was written before versions were kept, or by a program.
-insert into campaign_version (campaign_id, language, version, saved_at, saved_by, subject, preheader, format, body)
-select c.campaign_id, c.language, c.version, k.created_at, '', c.subject, c.preheader, c.format, c.body
+insert into campaign_version (campaign_id, language, version, saved_at, subject, preheader, format, body)
+select c.campaign_id, c.language, c.version, k.created_at, c.subject, c.preheader, c.format, c.body
 from campaign_content c join campaign k using (campaign_id)
 where c.campaign_id = :campaign_id and c.language = :language
 on conflict do nothing;
 
 -- name: add_version
 insert into campaign_version (campaign_id, language, version, saved_at, saved_by, subject, preheader, format, body)
-values (:campaign_id, :language, :version, :now, :by, :subject, :preheader, :format, :body);
+values (:campaign_id, :language, :version, :now, (select operator_id from operator where name = :by),
+        :subject, :preheader, :format, :body);
 
 -- name: last_version
 -- Of those that there were, a language that is left out included.
@@ -81,12 +83,12 @@ select coalesce(max(version), 0) from campaign_version where campaign_id = :camp
 
 -- name: versions
 -- Newest first, without their bodies.
-select version, saved_at, saved_by, subject, octet_length(body) as size
-from campaign_version where campaign_id = :campaign_id and language = :language order by version desc;
+select version, saved_at, coalesce(o.name, '') as saved_by, subject, octet_length(body) as size
+from campaign_version left join operator o on o.operator_id = saved_by where campaign_id = :campaign_id and language = :language order by version desc;
 
 -- name: version
-select version, saved_at, saved_by, subject, preheader, format, body
-from campaign_version where campaign_id = :campaign_id and language = :language and version = :version;
+select version, saved_at, coalesce(o.name, '') as saved_by, subject, preheader, format, body
+from campaign_version left join operator o on o.operator_id = saved_by where campaign_id = :campaign_id and language = :language and version = :version;
 
 -- name: drop_versions
 delete from campaign_version
@@ -99,8 +101,9 @@ delete from campaign_content where campaign_id = :campaign_id and language = :la
 update campaign set name = :name where campaign_id = :campaign_id and name <> :name returning true;
 
 -- name: note_open
-insert into campaign_open (campaign_id, operator, seen_at) values (:campaign_id, :operator, :now)
-on conflict (campaign_id, operator) do update set seen_at = excluded.seen_at;
+insert into campaign_open (campaign_id, operator_id, seen_at)
+select :campaign_id, operator_id, :now from operator where name = :operator
+on conflict (campaign_id, operator_id) do update set seen_at = excluded.seen_at;
 
 -- name: forget_open
 -- A table of a few rows: those of the last minutes.
@@ -108,28 +111,31 @@ delete from campaign_open where seen_at < :before;
 
 -- name: open_by
 -- Others who have it open.
-select operator from campaign_open
-where campaign_id = :campaign_id and operator <> :operator and seen_at >= :since order by operator;
+select o.name from campaign_open join operator o using (operator_id)
+where campaign_id = :campaign_id and o.name <> :operator and seen_at >= :since order by o.name;
 
 -- name: add_layout
 insert into layout (name, subject, preheader, format, body, saved_at, saved_by)
-values (:name, :subject, :preheader, :format, :body, :now, :by)
+values (:name, :subject, :preheader, :format, :body, :now, (select operator_id from operator where name = :by))
 returning layout_id;
 
 -- name: save_layout
 -- Unless somebody has saved it since.
 update layout
 set name = :name, subject = :subject, preheader = :preheader, format = :format, body = :body, version = version + 1,
-    saved_at = :now, saved_by = :by
+    saved_at = :now, saved_by = (select operator_id from operator where name = :by)
 where layout_id = :layout_id and version = :version
 returning true;
 
 -- name: layout
-select layout_id, name, subject, preheader, format, body, version, saved_at, saved_by from layout where layout_id = :layout_id;
+select layout_id, l.name, subject, preheader, format, body, version, saved_at, coalesce(o.name, '') as saved_by
+from layout l left join operator o on o.operator_id = l.saved_by where layout_id = :layout_id;
 
 -- name: layouts
 -- By name. There are a few dozen at most, since people write them.
-select layout_id, name, subject, format, saved_at, saved_by from layout where name > :after order by name limit :size;
+select layout_id, l.name, subject, format, saved_at, coalesce(o.name, '') as saved_by
+from layout l left join operator o on o.operator_id = l.saved_by
+where l.name > :after order by l.name limit :size;
 
 -- name: layout_named
 select layout_id from layout where name = :name;
@@ -140,21 +146,22 @@ delete from layout where layout_id = :layout_id returning true;
 -- name: add_image
 -- False where there is one of that content.
 insert into image (hash, kind, width, height, name, alt, content, added_at, added_by)
-values (:hash, :kind, :width, :height, :name, :alt, :content, :now, :by)
+values (:hash, :kind, :width, :height, :name, :alt, :content, :now, (select operator_id from operator where name = :by))
 on conflict (hash) do nothing
 returning true;
 
 -- name: image
-select hash, kind, width, height, name, alt, octet_length(content) as size, added_at, added_by
-from image where hash = :hash;
+select hash, kind, width, height, i.name, alt, octet_length(content) as size, added_at, coalesce(o.name, '') as added_by
+from image i left join operator o on o.operator_id = i.added_by where hash = :hash;
 
 -- name: image_content
 select kind, content from image where hash = :hash;
 
 -- name: images
 -- Newest first; `before` and `last` are time and hash of the last one of the page before.
-select hash, kind, width, height, name, alt, octet_length(content) as size, added_at, added_by
-from image where (added_at, hash) < (:before, :last)
+select hash, kind, width, height, i.name, alt, octet_length(content) as size, added_at, coalesce(o.name, '') as added_by
+from image i left join operator o on o.operator_id = i.added_by
+where (added_at, hash) < (:before, :last)
 order by added_at desc, hash desc limit :size;
 
 -- name: known_images

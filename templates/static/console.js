@@ -43,9 +43,9 @@
   const isDirty = () => typed() !== written;
   const say = (words) => { saving.textContent = words; };
 
-  function post(path) {
+  function post(path, fields) {
     const headers = { Accept: "application/json" };
-    return fetch(base + path, { method: "POST", headers, body: new URLSearchParams(new FormData(form)), credentials: "same-origin" });
+    return fetch(base + path, { method: "POST", headers, body: new URLSearchParams(fields), credentials: "same-origin" });
   }
   // Whoever signed in again elsewhere has a new session, of which this page's forms know nothing yet.
   async function freshSeal() {
@@ -81,7 +81,7 @@
     say("Saving …");
     let answer;
     try {
-      answer = await post("/autosave");
+      answer = await post("/autosave", new FormData(form));
     } catch {
       say("Not saved: the server cannot be reached. Your text stays here, and is saved when it can be.");
       later();
@@ -136,7 +136,7 @@
   addEventListener("beforeunload", (event) => { if (isDirty()) event.preventDefault(); });
   setInterval(async () => {
     if (document.hidden || running || ended) return;
-    const answer = await post("/present").catch(() => null);
+    const answer = await post("/present", { seal: form.elements.seal.value }).catch(() => null);
     if (answer && answer.ok) showOthers((await answer.json()).others);
   }, ALIVE);
 })();

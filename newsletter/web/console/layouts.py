@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from newsletter.campaigns.content import MAX_LINE, Format
+from newsletter.campaigns.content import Format
 from newsletter.campaigns.layouts import PAGE, NewLayout
 from newsletter.campaigns.merge import FIELDS
 from newsletter.campaigns.writing import EXAMPLE
@@ -137,5 +137,4 @@ async def _form(
         views=VIEWS,
         view=form.get("view", "desktop") if form is not None else "desktop",
         reader=form.get("reader", EXAMPLE) if form is not None else EXAMPLE,
-        longest=MAX_LINE,
     )

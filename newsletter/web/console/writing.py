@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from newsletter.campaigns.content import MAX_LINE, Draft, Format
+from newsletter.campaigns.content import Draft, Format
 from newsletter.campaigns.merge import FIELDS
 from newsletter.campaigns.writing import EXAMPLE, MOST_TESTED, Fault, Overtaken, Page, Saved, Tested
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput
@@ -296,7 +296,6 @@ async def _editor(
         language_name=language_name,
         fields=FIELDS,
         images=await services(request).images.page(size=IMAGES_TO_PICK),
-        longest=MAX_LINE,
         most_tested=MOST_TESTED,
     )
 

@@ -17,6 +17,7 @@ NOW, LATER, SOONER = (
     "'2026-11-20 14:05Z'::timestamptz",
 )
 SHA = "sha256('wording')"
+IMAGE = "0123456789abcdef" * 2
 MONDAY = "'2026-11-16'::date"
 
 GROUND = f"""
@@ -31,6 +32,11 @@ GROUND = f"""
     insert into operator (name, role, created_at) values ('owner', 'owner', {NOW});
     insert into policy_version (version, published_at, notice) values (1, {NOW}, 'none');
     select ensure_delivery_week({MONDAY});
+    insert into campaign (list_id, name, created_at) values (1, 'Written', {NOW});
+    insert into image (hash, kind, width, height, name, alt, content, added_at, added_by)
+    values ('{IMAGE}', 'png', 1, 1, '', '', '\\x00', {NOW}, 1);
+    insert into campaign_content (campaign_id, language, subject, format, body) values (2, 'en', 'Tide', 'html', 'Hello');
+    insert into layout (name, format, body, saved_at, saved_by) values ('Monthly', 'html', 'Hello', {NOW}, 1);
 """
 
 
@@ -86,6 +92,22 @@ SENDING = DRAFT | row(
 )
 SENT = SENDING | row(state="'sent'", finished_at=LATER)
 CONTENT = row(campaign_id="1", language="'en'", subject="'Tide'", format="'markdown'", body="'Hello'")
+CONTENT_VERSION = CONTENT | row(version="1", saved_at=NOW, saved_by="1", preheader="''")
+OPEN = row(campaign_id="1", operator_id="1", seen_at=NOW)
+LAYOUT = row(name="'Weekly'", format="'html'", body="'Hello'", saved_at=NOW, saved_by="1")
+PICTURE = row(
+    hash="repeat('a', 32)",
+    kind="'png'",
+    width="3",
+    height="2",
+    name="'tide.png'",
+    alt="''",
+    content="'\\x00'",
+    added_at=NOW,
+    added_by="1",
+)
+SHOWS = row(campaign_id="2", language="'en'", hash=f"'{IMAGE}'")
+LAYS = row(layout_id="1", hash=f"'{IMAGE}'")
 BATCH = row(campaign_id="1", batch_no="1", id_from=ID, id_to=ID, not_before=NOW)
 LEASED = BATCH | row(state="'leased'", lease_until=LATER, leased_by="'worker'")
 KEY = row(purpose="'token'", wrapped="decode(repeat('00', 60), 'hex')", created_at=NOW, retired_at=NOW)
@@ -203,7 +225,35 @@ ILLEGAL: dict[str, list[tuple[dict[str, str], dict[str, str]]]] = {
         (CONTENT, {"subject": "''"}),
         (CONTENT, {"language": "'English'"}),
         (CONTENT, {"format": "'word'"}),
+        (CONTENT, {"version": "0"}),
+        (CONTENT, {"fault": "''"}),
+        (CONTENT | {"body": "''", "fault": "'no body'"}, {"fault": "null"}),
+        (CONTENT | {"subject": "''", "fault": "'no subject'"}, {"fault": "null"}),
+        (CONTENT, {"subject": "repeat('a', 301)"}),
     ],
+    "campaign_version": [
+        (CONTENT_VERSION, {"campaign_id": "3"}),
+        (CONTENT_VERSION, {"version": "0"}),
+        (CONTENT_VERSION, {"format": "'word'"}),
+    ],
+    "campaign_open": [(OPEN, {"campaign_id": "3"}), (OPEN, {"operator_id": "2"})],
+    "layout": [
+        (LAYOUT, {"name": "'Monthly'"}),
+        (LAYOUT, {"name": "''"}),
+        (LAYOUT, {"body": "E' \\n'"}),
+        (LAYOUT, {"format": "'word'"}),
+        (LAYOUT, {"version": "0"}),
+    ],
+    "image": [
+        (PICTURE, {"hash": f"'{IMAGE}'"}),
+        (PICTURE, {"hash": "'../../etc/passwd'"}),
+        (PICTURE, {"kind": "'svg'"}),
+        (PICTURE, {"width": "1201"}),
+        (PICTURE, {"height": "0"}),
+        (PICTURE, {"content": "'\\x'"}),
+    ],
+    "campaign_image": [(SHOWS, {"hash": "repeat('b', 32)"}), (SHOWS, {"language": "'de'"})],
+    "layout_image": [(LAYS, {"hash": "repeat('b', 32)"}), (LAYS, {"layout_id": "2"})],
     "batch": [
         (BATCH, {"id_to": "'00000000-0000-0000-0000-000000000000'"}),
         (BATCH, {"lease_until": LATER, "leased_by": "'worker'"}),

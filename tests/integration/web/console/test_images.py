@@ -165,12 +165,6 @@ async def test_what_is_refused_is_refused_in_words_and_nothing_is_kept(
     assert await house.db.fetchval("select count(*) from image") == 0
 
 
-async def test_a_form_that_is_larger_than_anything_we_read_gets_a_page_too(editor: Operator) -> None:
-    answer = await upload(editor, b"x" * 41_000_000)
-    assert answer.status == 413
-    assert "too much at once" in await answer.text()
-
-
 async def test_an_image_of_the_most_pixels_is_taken_within_the_limits(house: House) -> None:
     side = int(MOST_PIXELS**0.5)
     _, image, _ = await kept(house, octets(Image.new("RGBA", (side, side), (1, 2, 3, 200)), compress_level=1))
@@ -198,7 +192,7 @@ async def test_a_picked_image_becomes_a_mail_with_size_and_text(editor: Operator
         assert (await editor.post(path, form | {"insert": found})).status == 303
         number = int(path.split("/")[3])
         mail = await house.campaigns.preview(number, now=house.clock.now())
-        (image,) = [each for each in Page(mail.words.html).all("img")]
+        (image,) = Page(mail.words.html).all("img")
         assert image["src"] == f"https://news.example.org/images/{found}.png?1000x500"
         assert (image["width"], image["height"]) == ("544", "272")
         assert "lamp" in (image["alt"] or "")
@@ -217,7 +211,7 @@ async def test_an_image_that_something_shows_is_not_deleted(editor: Operator, ho
     refused = await editor.post(f"{page}/delete")
     assert refused.status == 409
     assert "campaign “Tide”" in await refused.text()
-    with pytest.raises(Exception, match="foreign|23503"):
+    with pytest.raises(Exception, match=r"IntegrityConstraint|ForeignKey"):
         await house.db.execute("delete from image")
     await house.writing.save(number, Draft("en", "Tide", "", Format.MARKDOWN, "None"), began_from=2, by="x", now=clock.at)
     form = {"name": "Layout", "format": "html", "body": f"<p>{image.html}</p>"}
@@ -234,7 +228,7 @@ async def test_an_image_that_something_shows_is_not_deleted(editor: Operator, ho
 async def test_images_are_paged_by_a_cursor(editor: Operator, house: House, clock: ManualClock) -> None:
     await house.db.execute(
         """insert into image (hash, kind, width, height, name, alt, content, added_at, added_by)
-           select md5(n::text), 'png', 1, 1, 'image ' || n, '', '\\x00', $1::timestamptz + n / 3 * interval '1 s', 'x'
+           select md5(n::text), 'png', 1, 1, 'image ' || n, '', '\\x00', $1::timestamptz + n / 3 * interval '1 s', null
            from generate_series(1, 60) n""",
         clock.at,
     )

@@ -23,6 +23,7 @@ from tests.integration.web.site import Page, Site
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}</textarea>"
 DRAFT = Draft("en", "The long tide", "", Format.MARKDOWN, "Dear reader,\n\nsee you at the slip.")
+HOSTILE_PAGES = ("edit", "versions?language=en&version=2", "preflight")
 PROGRAM = {"Accept": "application/json"}
 
 
@@ -91,8 +92,10 @@ async def test_a_viewer_looks_at_previews_and_writes_nothing(hire: Hire, site: S
         assert (await viewer.get(f"/console/campaigns/{path}")).status == 403
     for path in (f"{number}/edit", f"{number}/autosave", f"{number}/test", f"{number}/preview", f"{number}/versions/restore"):
         assert (await viewer.post(f"/console/campaigns/{path}", typed())).status == 403
-    assert "Deutsch" not in (await viewer.page("/console/images")).words
-    assert not (await viewer.page("/console/layouts")).all("a")[-1].get("href", "").endswith("/new")
+    for path in ("images", "layouts"):
+        page = await viewer.page(f"/console/{path}")
+        assert [each["action"] for each in page.all("form")] == ["/console/sign-out"], "no form and no link that only fails"
+        assert not [each for each in page.all("a") if (each["href"] or "").endswith("/new")]
 
 
 # Saving.
@@ -125,7 +128,7 @@ async def test_a_draft_that_cannot_become_a_mail_is_saved_and_the_reason_shown(
     editor: Operator, house: House, clock: ManualClock, fields: dict[str, str], said: str
 ) -> None:
     number = await begin(editor)
-    assert (await save(editor, number, **fields)).status == 303
+    assert (await save(editor, number, 1, **fields)).status == 303
     if "body" in fields:
         assert await body_of(house, number) == fields["body"]
     shown = await (await editor.get(f"/console/campaigns/{number}/edit")).text()
@@ -193,7 +196,7 @@ async def test_what_is_sent_or_scheduled_is_not_changed_and_that_is_said(
 async def test_what_cannot_even_be_stored_comes_back_with_all_that_was_typed(editor: Operator, house: House) -> None:
     number = await begin(editor)
     for fields in ({"subject": "x" * 301}, {"body": "nul \0 here"}, {"preheader": "y" * 301}):
-        answer = await save(editor, number, **fields)
+        answer = await save(editor, number, 1, **fields)
         text = await answer.text()
         assert answer.status == 422
         assert 'aria-invalid="true"' in text
@@ -349,6 +352,16 @@ async def test_old_versions_are_thinned_out_with_the_saves(editor: Operator, hou
     clock.move(days=2)
     await house.writing.save(number, replace(DRAFT, body="Later"), began_from=9, by="Editor", now=clock.at)
     assert [each.version for each in await house.writing.versions(number, "en")] == [10, 9]
+
+
+async def test_the_name_of_somebody_who_is_gone_goes_with_them(editor: Operator, house: House) -> None:
+    number = await begin(editor)
+    await save(editor, number)
+    await editor.post("/console/layouts/new", layout())
+    await house.db.execute("delete from operator")
+    assert {each.saved_by for each in await house.writing.versions(number, "en")} == {""}
+    for table in ("campaign_version", "campaign_open", "layout", "campaign"):
+        assert not await house.db.fetchval(f"select exists (select from {table} t where t::text like '%Editor%')"), table
 
 
 async def test_a_campaign_is_renamed(editor: Operator, house: House) -> None:
@@ -518,17 +531,10 @@ async def test_nothing_that_is_typed_reaches_a_page_unescaped(editor: Operator, 
         await editor.post("/console/layouts/new", layout(name=HOSTILE, subject=HOSTILE, preheader=HOSTILE, body=HOSTILE)),
         await editor.post("/console/layouts/new", layout(name=HOSTILE)),
     ]
-    for path in (
-        f"/console/campaigns/{number}/edit",
-        f"/console/campaigns/{number}/versions?language=en&version=2",
-        f"/console/campaigns/{number}/preflight",
-        "/console/campaigns/new",
-        "/console/layouts",
-        "/console/layouts/1",
-    ):
-        pages.append(await editor.get(path))
-    for form in (hostile, hostile | {"view": "text"}, hostile | {"format": "html", "view": "dark"}):
-        pages.append(await editor.post(f"/console/campaigns/{number}/preview", form))
+    paths = ("campaigns/new", "layouts", "layouts/1", *(f"campaigns/{number}/{each}" for each in HOSTILE_PAGES))
+    pages += [await editor.get(f"/console/{path}") for path in paths]
+    forms = (hostile, hostile | {"view": "text"}, hostile | {"format": "html", "view": "dark"})
+    pages += [await editor.post(f"/console/campaigns/{number}/preview", form) for form in forms]
     await house.db.execute("update campaign_content set version = 9 where campaign_id = $1", number)
     pages.append(await editor.post(f"/console/campaigns/{number}/edit", typed(1)))
     for answer in pages:
