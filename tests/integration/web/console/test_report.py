@@ -221,7 +221,7 @@ async def test_what_relays_really_say_is_counted(site: Site, house: House, viewe
 
 # Each statement behind these pages.
 
-PAGES = {
+PAGES: dict[str, dict[str, Any]] = {
     "standings": {"before": 2**31 - 1, "size": 51, "state": None, "list_id": None},
     "standing": {"campaign_id": 400},
     "standing_now": {"campaign_id": 400},
