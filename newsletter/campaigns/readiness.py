@@ -36,7 +36,7 @@ async def readiness(campaigns: Campaigns, campaign_id: int) -> Ready:
         letter = await campaigns.sendable(campaign_id)
         sender = f"{letter.mailing_list.sender.name} <{letter.mailing_list.sender.from_address}>"
     except InvalidContent as error:
-        problem = f"Line {error.line}: {error}" if error.line else str(error)
+        problem = str(error)
     try:
         readers = await campaigns.audience(campaign_id)
     except Conflict as error:
