@@ -192,6 +192,8 @@ async def test_the_course_is_noted_where_something_changed_and_thinned(
     assert MOST_POINTS / 2 <= len(thinned) <= MOST_POINTS
     assert (thinned[0], thinned[-1][1]) == ((0, 0), 100 + MOST_POINTS)
     await house.db.execute("update campaign_report set as_of = $1, took = 0", clock.at)
+    assert f"{100 + MOST_POINTS} taken so far" in await said(viewer, one(number))
+    await house.campaigns.cancel(number, by="test", now=clock.at)
     page = await viewer.page(one(number))
     assert re.search(r"Half were taken within \d+ min, 99 % within \d+ min", page.words)
     assert page.all("summary")
