@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from newsletter.campaigns.service import Campaigns
@@ -30,18 +31,28 @@ class Ready:
 async def readiness(campaigns: Campaigns, campaign_id: int) -> Ready:
     """Of a draft, or of what waits for its time. Raises `NotFound`."""
     subjects = {draft.language: draft.subject for draft in await campaigns.drafts(campaign_id)}
-    problem = obstacle = readers = None
-    sender = ""
-    try:
-        letter = await campaigns.sendable(campaign_id)
-        sender = f"{letter.mailing_list.sender.name} <{letter.mailing_list.sender.from_address}>"
-    except InvalidContent as error:
-        problem = f"Line {error.line}: {error}" if error.line else str(error)
-    try:
-        readers = await campaigns.audience(campaign_id)
-    except Conflict as error:
-        obstacle = str(error)
+    # Side by side: of a large list each takes a tenth of a second.
+    (sender, problem), (readers, obstacle) = await asyncio.gather(
+        _words(campaigns, campaign_id), _audience(campaigns, campaign_id)
+    )
     return Ready(subjects, sender, readers, problem, obstacle)
+
+
+async def _words(campaigns: Campaigns, campaign_id: int) -> tuple[str, str | None]:
+    """Who it comes from, or why it is no mail."""
+    try:
+        sender = (await campaigns.sendable(campaign_id)).mailing_list.sender
+    except InvalidContent as error:
+        return "", str(error)
+    return f"{sender.name} <{sender.from_address}>", None
+
+
+async def _audience(campaigns: Campaigns, campaign_id: int) -> tuple[int | None, str | None]:
+    """How many would get it, or why nobody can."""
+    try:
+        return await campaigns.audience(campaign_id), None
+    except Conflict as error:
+        return None, str(error)
 
 
 def confirmed_readers(typed: str) -> int:

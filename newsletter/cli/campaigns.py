@@ -133,10 +133,48 @@ async def send(number: int, *, yes: bool, watch: bool) -> None:
         readers = await house.campaigns.audience(number)
         if not yes:
             click.confirm(f"Send campaign {number} to {_readers(readers)} now?", abort=True)
-        await house.campaigns.send(number, by=BY, now=house.clock.now())
+        confirmed = None if yes else readers
+        await house.campaigns.send(number, by=BY, now=house.clock.now(), readers=confirmed)
         click.echo(f"Sending campaign {number} to {_readers(readers)}.")
         if watch:
             await _watch(house.campaigns, number)
+
+
+@campaign.command("schedule")
+@number
+@click.argument("at", metavar="TIME")
+@command
+async def schedule(number: int, at: str) -> None:
+    """Start it by itself at TIME, in the time zone of its list.
+
+    TIME is such as "2026-12-05 09:30". Give another to put it off.
+    """
+    async with open_house(settings(), name="campaign") as house:
+        meant = await house.scheduling.schedule(number, at, by=BY, now=house.clock.now())
+        zone = (await house.campaigns.status(number)).time_zone
+    click.echo(f"Campaign {number} starts by itself at {at.replace('T', ' ')} in {zone}, that is {moment(meant.at)}.")
+    if meant.comes_twice:
+        click.echo("Clocks go back then and show that time twice: it starts at the first.")
+
+
+@campaign.command("unschedule")
+@number
+@command
+async def unschedule(number: int) -> None:
+    """Make it a draft again that does not start by itself."""
+    async with open_house(settings(), name="campaign") as house:
+        await house.scheduling.unschedule(number, by=BY, now=house.clock.now())
+    click.echo(f"Campaign {number} is a draft again.")
+
+
+@campaign.command("copy")
+@number
+@command
+async def copy(number: int) -> None:
+    """Make a new draft with the same words."""
+    async with open_house(settings(), name="campaign") as house:
+        made = await house.campaigns.copy(number, by=BY, now=house.clock.now())
+    click.echo(f"Campaign {made} is a draft with the words of campaign {number}.")
 
 
 @campaign.command("pause")
@@ -205,6 +243,10 @@ def _print_status(found: Status) -> None:
     click.echo(found.name)
     if found.started_at is None:
         click.echo(f"{found.state}, never started")
+        if found.state == "scheduled":
+            click.echo(f"It starts by itself at {moment(found.scheduled_at)}")
+        if found.returned_reason:
+            click.echo(f"It was to start by itself, and could not: {found.returned_reason}")
         return
     click.echo(f"{found.state}, {_readers(found.planned)} when it was started")
     if found.pause_reason:

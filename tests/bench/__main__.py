@@ -1,6 +1,7 @@
 """`make bench`: measures this machine. Prints figures, asserts nothing, ends by itself.
 
     python -m tests.bench [start] [answers] [rates] [ahead] [compose] [purge] [console]      without a name: all of them
+    python -m tests.bench [start] [answers] [rates] [ahead] [compose] [purge] [watch]      without a name: all of them
 
 Timings are noisy on a small machine: look at ratios within one run.
 """
@@ -41,6 +42,7 @@ from newsletter.web.server import make_app
 from tests.bench.console import console
 from tests.bench.purge import purge
 from tests.bench.stage import LETTER, begun, bench_house, known, populate, workers
+from tests.bench.watch import watch
 from tests.ports import free_port
 from tests.relay import ScriptedRelay
 
@@ -211,6 +213,7 @@ BENCHES: dict[str, Callable[[], Awaitable[None]]] = {
     "compose": compose,
     "purge": purge,
     "console": console,
+    "watch": watch,
 }
 
 

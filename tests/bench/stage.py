@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from asyncio.subprocess import DEVNULL
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ def known(number: int, domain: str = "example.org") -> str:
 
 
 @asynccontextmanager
-async def workers(house: House, count: int, smtp_url: str, **settings: str) -> AsyncIterator[None]:
+async def workers(house: House, count: int, smtp_url: str, **settings: str) -> AsyncIterator[Sequence[Process]]:
     """Real ones, each a process."""
     environment = {**os.environ, **settings_of(house), "NEWSLETTER_SMTP_URL": smtp_url, **settings}
     processes = [
@@ -41,7 +41,7 @@ async def workers(house: House, count: int, smtp_url: str, **settings: str) -> A
         for _ in range(count)
     ]
     try:
-        yield
+        yield processes
     finally:
         for process in processes:
             process.terminate()

@@ -52,6 +52,12 @@ class TestBody(Body):
     name: str = ""
 
 
+class ScheduleBody(Body):
+    """When to start it: a date and a time in the time zone of the list."""
+
+    at: str
+
+
 @routes.post(ALL)
 async def create(request: web.Request) -> web.Response:
     caller = await authorized(request, Scope.WRITE)
@@ -125,6 +131,30 @@ async def send(request: web.Request) -> web.Response:
     caller = await authorized(request, Scope.SEND)
     await services(request).campaigns.send(campaign_number(request), by=caller.operator, now=moment(request))
     return await _answer(request, 202)
+
+
+@routes.post(ONE + "/schedule")
+async def schedule(request: web.Request) -> web.Response:
+    caller = await authorized(request, Scope.SEND)
+    given = await body(request, ScheduleBody)
+    await services(request).scheduling.schedule(campaign_number(request), given.at, by=caller.operator, now=moment(request))
+    return await _answer(request)
+
+
+@routes.post(ONE + "/unschedule")
+async def unschedule(request: web.Request) -> web.Response:
+    caller = await authorized(request, Scope.SEND)
+    await services(request).scheduling.unschedule(campaign_number(request), by=caller.operator, now=moment(request))
+    return await _answer(request)
+
+
+@routes.post(ONE + "/copy")
+async def copy(request: web.Request) -> web.Response:
+    caller = await authorized(request, Scope.WRITE)
+    campaigns = services(request).campaigns
+    number = await campaigns.copy(campaign_number(request), by=caller.operator, now=moment(request))
+    place = {"Location": f"{prefix(request)}{ALL}/{number}"}
+    return web.json_response(_status(await campaigns.status(number)), status=201, headers=place)
 
 
 @routes.post(ONE + "/pause")

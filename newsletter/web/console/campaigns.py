@@ -288,7 +288,9 @@ def _course(report: Report, status: Status, zone: ZoneInfo) -> dict[str, Any]:
     rows = [*report.points[:-1:step], *report.points[-1:]]
     return {
         "course": curve(drawn) if len(drawn) > 1 else Curve("", "", ()),
-        "course_heading": _heading(half, nearly),
+        "course_heading": f"{report.points[-1].accepted:,} taken so far"
+        if _is_under_way(status) and report.points
+        else _heading(half, nearly),
         "course_span": span(timedelta(seconds=drawn[-1][0])) if drawn else "",
         "course_rows": [(f"{row.taken_at.astimezone(zone):%d %B %H:%M:%S}".lstrip("0"), row) for row in rows],
     }

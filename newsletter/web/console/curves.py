@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 470.0, 20.0, 150.0
+LEFT, RIGHT, TOP, BOTTOM = 50.0, 470.0, 20.0, 150.0
 STEPS = 3
 MOST = 120
 """Points that are drawn: more cannot be told apart."""
@@ -30,7 +30,7 @@ def curve(points: Sequence[tuple[float, float]]) -> Curve:
     drawn = points if len(points) <= MOST else [points[index * (len(points) - 1) // (MOST - 1)] for index in range(MOST)]
     step = step_for(max((y for _, y in drawn), default=0.0))
     heights = [BOTTOM - (BOTTOM - TOP) * number / STEPS for number in range(STEPS, -1, -1)]
-    ticks = tuple((height, f"{step * number:,g}") for height, number in zip(heights, range(STEPS, -1, -1), strict=True))
+    ticks = tuple((height, written(step * number)) for height, number in zip(heights, range(STEPS, -1, -1), strict=True))
     first, last = (drawn[0][0], drawn[-1][0]) if drawn else (0.0, 0.0)
     if last <= first:
         return Curve("", "", ticks)
@@ -47,3 +47,11 @@ def step_for(most: float) -> float:
         return 1
     power = 10.0 ** math.floor(math.log10(most / STEPS))
     return next(step for step in (power, 2 * power, 5 * power, 10 * power) if step * STEPS >= most)
+
+
+def written(value: float) -> str:
+    """Short enough to stand beside a line: 2,000, 20k, 1.5M."""
+    for size, unit in ((1e6, "M"), (1e4, "k")):
+        if value >= size:
+            return f"{value / (1e6 if unit == 'M' else 1e3):g}{unit}"
+    return f"{value:,g}"

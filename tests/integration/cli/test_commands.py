@@ -128,6 +128,22 @@ async def test_a_campaign_is_written_looked_at_tried_and_sent(
     assert "long tide" in (await run("campaign", "show")).output
 
 
+async def test_a_campaign_is_scheduled_taken_back_and_copied(run: Run, house: House, tmp_path: Path) -> None:
+    await make_list(run)
+    await house.db.execute("update list set time_zone = 'Europe/Berlin'")
+    soon = (await house.db.fetchval("select now()::date + 3")).isoformat()
+    await run("campaign", "create", "letter", write(tmp_path / "x.md", "Subject: X\n\nx"))
+    scheduled = await run("campaign", "schedule", "1", f"{soon}T09:30")
+    assert scheduled.output.startswith(f"Campaign 1 starts by itself at {soon} 09:30 in Europe/Berlin, that is {soon} 0")
+    assert "It starts by itself at" in (await run("campaign", "status", "1")).output
+    refused = await run("campaign", "schedule", "1", "2020-01-01 09:30")
+    assert (refused.exit_code, "That is past" in refused.output) == (1, True)
+    assert (await run("campaign", "unschedule", "1")).output == "Campaign 1 is a draft again.\n"
+    await house.db.execute("update campaign set returned_reason = 'The list was closed.'")
+    assert "could not: The list was closed." in (await run("campaign", "status", "1")).output
+    assert (await run("campaign", "copy", "1")).output == "Campaign 2 is a draft with the words of campaign 1.\n"
+
+
 async def test_pause_resume_and_cancel_say_what_is_so_now(run: Run, tmp_path: Path) -> None:
     await make_list(run)
     await run("campaign", "create", "letter", write(tmp_path / "x.md", "Subject: X\n\nx"))

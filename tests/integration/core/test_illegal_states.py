@@ -135,6 +135,22 @@ HELPER = row(
     name="'Post Ltd'", purpose="'Mail'", country="'Norway'", safeguard="'Contract'", hosts="'{post.example}'", added_at=NOW
 )
 
+PROGRESS = row(
+    campaign_id="1", taken_at=NOW, attempting="0", accepted="0", deferred="0", failed="0", uncertain="0", skipped="0"
+)
+REPORT = row(campaign_id="1", as_of=NOW, took="1", next_at=LATER)
+WHY = row(campaign_id="1", state="'failed'", reason="'no-such-mailbox'", count="1")
+DOMAIN = row(
+    campaign_id="1",
+    domain="'example.org'",
+    domains="1",
+    tried="20",
+    accepted="20",
+    deferred="0",
+    failed="0",
+    uncertain="0",
+)
+
 ILLEGAL: dict[str, list[tuple[dict[str, str], dict[str, str]]]] = {
     "subscriber": [
         (SUBSCRIBER, {"subscriber_id": ID}),
@@ -219,7 +235,27 @@ ILLEGAL: dict[str, list[tuple[dict[str, str], dict[str, str]]]] = {
         (SENDING | {"state": "'paused'"}, {"week": "null"}),
         (SENT, {"finished_at": "null"}),
         (SENT, {"message_key": "null"}),
+        (SENDING, {"returned_reason": "'closed'"}),
+        (DRAFT | {"returned_reason": "'closed'"}, {"returned_reason": "''"}),
     ],
+    "campaign_progress": [(PROGRESS, {"accepted": "-1"}), (PROGRESS, {"campaign_id": "2"})],
+    "campaign_report": [
+        (REPORT, {"as_of": "null"}),
+        (REPORT, {"took": "-1"}),
+        (REPORT, {"next_at": "null", "as_of": "null", "took": "null"}),
+    ],
+    "campaign_reason": [
+        (WHY, {"state": "'accepted'"}),
+        (WHY, {"reason": "'ada@example.org'"}),
+        (WHY, {"count": "0"}),
+    ],
+    "campaign_domain": [
+        (DOMAIN, {"tried": "19", "accepted": "19"}),
+        (DOMAIN, {"domains": "2"}),
+        (DOMAIN, {"failed": "1"}),
+        (DOMAIN | {"domain": "''", "domains": "3"}, {"domains": "0"}),
+    ],
+    "campaign_left": [(row(campaign_id="1", count="1"), {"count": "0"})],
     "campaign_content": [
         (CONTENT, {"body": "E' \\n'"}),
         (CONTENT, {"subject": "''"}),

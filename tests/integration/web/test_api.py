@@ -70,6 +70,23 @@ async def test_a_campaign_goes_from_draft_to_sent(call: Call, site: Site) -> Non
     assert overview["next"] is None
 
 
+async def test_a_campaign_can_be_scheduled_taken_back_and_copied(call: Call, site: Site) -> None:
+    await call("POST", "", CAMPAIGN)
+    scheduled = await (await call("POST", "/1/schedule", {"at": "2026-12-05T09:30"})).json()
+    assert (scheduled["state"], scheduled["scheduled_at"], scheduled["time_zone"]) == (
+        "scheduled",
+        "2026-12-05T08:30:00+00:00",
+        "Europe/Berlin",
+    )
+    refused = await call("POST", "/1/schedule", {"at": "2025-12-05T09:30"})
+    assert (refused.status, (await refused.json())["error"]["field"]) == (422, "at")
+    assert (await (await call("POST", "/1/unschedule")).json())["state"] == "draft"
+    assert (await call("POST", "/1/unschedule")).status == 409
+    copied = await call("POST", "/1/copy")
+    assert (copied.status, copied.headers["Location"]) == (201, "/api/v1/campaigns/2")
+    assert (await copied.json())["name"] == f"Copy of {CAMPAIGN['name']}"
+
+
 @pytest.mark.parametrize("path", ["", "/1", "/1/preview"])
 async def test_without_a_valid_token_nothing_is_told(call: Call, path: str) -> None:
     for bearer in ("", "nl_wrong", "x"):

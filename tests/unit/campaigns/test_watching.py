@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from newsletter.campaigns.reporting import MOST_POINTS, busy_part, next_report, reached, shown
 from newsletter.campaigns.store import Point
 from newsletter.campaigns.watching import Mark, Progress, rate_of, rates
-from newsletter.web.console.curves import BOTTOM, LEFT, MOST, RIGHT, STEPS, TOP, curve, step_for
+from newsletter.web.console.curves import BOTTOM, LEFT, MOST, RIGHT, STEPS, TOP, curve, step_for, written
 from newsletter.web.console.live import span
 
 AT = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
@@ -102,3 +102,14 @@ def test_a_sum_under_five_is_not_shown_but_a_nought_is() -> None:
 def test_a_length_of_time_is_said_roughly() -> None:
     said = [span(timedelta(seconds=seconds)) for seconds in (-3, 0, 59, 60, 3599, 5400, 90000)]
     assert said == ["0 s", "0 s", "59 s", "1 min", "59 min", "1 h 30 min", "1 d 1 h"]
+
+
+def test_what_stands_beside_the_grid_is_short() -> None:
+    assert [written(value) for value in (0, 20, 2000, 20_000, 150_000, 1_500_000)] == [
+        "0",
+        "20",
+        "2,000",
+        "20k",
+        "150k",
+        "1.5M",
+    ]

@@ -192,6 +192,8 @@ async def test_the_course_is_noted_where_something_changed_and_thinned(
     assert MOST_POINTS / 2 <= len(thinned) <= MOST_POINTS
     assert (thinned[0], thinned[-1][1]) == ((0, 0), 100 + MOST_POINTS)
     await house.db.execute("update campaign_report set as_of = $1, took = 0", clock.at)
+    assert f"{100 + MOST_POINTS} taken so far" in await said(viewer, one(number))
+    await house.campaigns.cancel(number, by="test", now=clock.at)
     page = await viewer.page(one(number))
     assert re.search(r"Half were taken within \d+ min, 99 % within \d+ min", page.words)
     assert page.all("summary")
@@ -221,7 +223,7 @@ async def test_what_relays_really_say_is_counted(site: Site, house: House, viewe
 
 # Each statement behind these pages.
 
-PAGES = {
+PAGES: dict[str, dict[str, Any]] = {
     "standings": {"before": 2**31 - 1, "size": 51, "state": None, "list_id": None},
     "standing": {"campaign_id": 400},
     "standing_now": {"campaign_id": 400},
