@@ -1,7 +1,6 @@
 """`make bench`: measures this machine. Prints figures, asserts nothing, ends by itself.
 
-    python -m tests.bench [start] [answers] [rates] [ahead] [compose] [purge] [console]      without a name: all of them
-    python -m tests.bench [start] [answers] [rates] [ahead] [compose] [purge] [watch]      without a name: all of them
+    python -m tests.bench [start] [answers] [rates] [ahead] [compose] [purge] [console] [watch]      without a name: all of them
 
 Timings are noisy on a small machine: look at ratios within one run.
 """

@@ -32,6 +32,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 def routes(app: web.Application) -> list[tuple[str, str]]:
     """Each route once, as a request that reaches it."""
     filled = {"{list}": "letter", "{name}": "style.css", "{token}": "nonsense", "{number}": "1"}
+    filled |= {"{slug}": "letter", "{id}": "00000000-0000-8000-8000-000000000000", "{act}": "erase", "{kind}": "json"}
     found = []
     for route in app.router.routes():
         assert route.resource

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -17,6 +17,7 @@ from tests.integration.web.console.conftest import Operator, location
 from tests.integration.web.site import Page, Site
 
 HERE = "/console/subscribers"
+NOBODY = f"{HERE}/00000000-0000-8000-8000-000000000000"
 ADA, BEN = "Ada.Reader@example.org", "ben@example.org"
 MAKE = """
     with people as (
@@ -122,7 +123,7 @@ async def test_the_beginning_of_an_address_finds_all_that_begin_so(editor: Opera
     assert len(shown(page)) == PAGE
     more = {name: str(page.field(name)["value"]) for name in ("after", "place")} | {"address": "person0"}
     second = Page(await (await editor.post(HERE, more)).text())
-    assert len({*shown(page), *shown(second)}) == PAGE + 2
+    assert len({*shown(page), *shown(second)}) == len(shown(page)) + len(shown(second)) == PAGE + 2
     few = Page(await (await editor.post(HERE, {"address": "person001"})).text())
     assert len(shown(few)) == 10
     assert ("subscriber.find", "the beginning of an address") in await editor.done()
@@ -250,7 +251,7 @@ async def test_what_does_not_fit_is_said_and_kept(editor: Operator, site: Site) 
 
 @pytest.mark.parametrize("act", ["pause", "unsubscribe", "object", "erase", "take/json"])
 async def test_somebody_who_is_gone_meanwhile_is_no_error(editor: Operator, act: str) -> None:
-    answer = await editor.post(f"{HERE}/{uuid4()}/{act}")
+    answer = await editor.post(f"{NOBODY}/{act}")
     assert answer.status in (200, 303)
 
 
@@ -300,10 +301,11 @@ async def test_adding_to_a_private_list_works_and_to_a_closed_one_does_not(
     assert (await editor.post("/console/lists/alerts/add", {"email": BEN})).status == 409
 
 
-@pytest.mark.parametrize("path", [HERE, f"{HERE}/{uuid4()}", f"{HERE}/{uuid4()}/erase", "/console/lists/letter/add"])
+@pytest.mark.parametrize("path", [HERE, NOBODY, f"{NOBODY}/erase", "/console/lists/letter/add"])
 async def test_addresses_are_not_for_who_may_only_look(viewer: Operator, path: str) -> None:
     assert (await viewer.get(path)).status == 403
-    assert (await viewer.post(path if path != f"{HERE}/{uuid4()}" else HERE)).status in (403, 405)
+    if path != NOBODY:
+        assert (await viewer.post(path)).status == 403
 
 
 async def test_what_strangers_typed_is_text_on_the_page(editor: Operator, site: Site, house: House) -> None:
