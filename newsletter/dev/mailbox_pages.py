@@ -29,9 +29,9 @@ _PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-_FRAME_POLICY = (
-    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-    "form-action 'none'; frame-ancestors 'self'"
+_FRAME_POLICY = (  # pictures of our own web app, which runs on this machine as well; none from elsewhere
+    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; "
+    "img-src data: http://127.0.0.1:* http://localhost:*; form-action 'none'; frame-ancestors 'self'"
 )
 _HEADERS = {
     "Content-Security-Policy": _PAGE_POLICY,

@@ -266,8 +266,9 @@ select list_id, :name, uncertain_policy, :now from campaign where campaign_id = 
 returning campaign_id;
 
 -- name: copy_contents
-insert into campaign_content (campaign_id, language, subject, preheader, format, body)
-select :copy, language, subject, preheader, format, body from campaign_content where campaign_id = :campaign_id;
+-- With what is wrong with them, if anything.
+insert into campaign_content (campaign_id, language, subject, preheader, format, body, fault)
+select :copy, language, subject, preheader, format, body, fault from campaign_content where campaign_id = :campaign_id;
 
 -- name: delete_draft
 delete from campaign where campaign_id = :campaign_id and state = 'draft' returning true;

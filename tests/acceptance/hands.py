@@ -80,14 +80,14 @@ class Keyboard(Hands):
         await (await chosen.value).set_files(file)
 
     async def set_time(self, label: str, value: str) -> None:
-        """Typed as an English browser asks for it: day, month, year, hour, minute."""
+        """Typed as this browser asks for it: month, day, year, hour, minute, and which half of the day."""
         field = self.page.get_by_label(label, exact=True)
         await self._go_to(field)
         day, _, clock = value.partition("T")
         year, month, of_month = day.split("-")
-        await self.page.keyboard.type(f"{of_month}{month}{year}")
+        await self.page.keyboard.type(f"{month}{of_month}{year}")
         await self.page.keyboard.press("ArrowRight")
-        await self.page.keyboard.type(clock.replace(":", ""))
+        await self.page.keyboard.type(clock.replace(":", "") + "AM")
         await expect(field).to_have_value(value)
 
 

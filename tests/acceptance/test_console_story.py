@@ -50,7 +50,8 @@ async def test_an_operator_does_the_whole_job(chromium: Browser, tmp_path: Path,
         await report(hands)
         await erase_the_reader(hands, dev)
         assert visit.hosts == {"127.0.0.1"}
-        assert visit.complaints == []
+        # A browser complains of every form that was refused; this story has one with a wrong number.
+        assert [each for each in visit.complaints if "422" not in each] == []
     await context.close()
     logs = dev.logs()
     assert [secret for secret in (OWNER, READER, PASSWORD, *visit.tokens) if secret in logs] == []

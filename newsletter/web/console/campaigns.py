@@ -12,10 +12,9 @@ from aiohttp import web
 from newsletter.campaigns.readiness import confirmed_readers, readiness
 from newsletter.campaigns.reporting import Report, as_rows, busy_part, reached, shown
 from newsletter.campaigns.service import AudienceChanged, Status
-from newsletter.core.errors import Conflict, InvalidContent, InvalidInput, RelayError
+from newsletter.core.errors import Conflict, InvalidContent, InvalidInput
 from newsletter.core.i18n import language_name, long_time
 from newsletter.core.spreadsheets import as_csv
-from newsletter.delivery.rules import DeliveryState, Outcome
 from newsletter.operators.rules import Right
 from newsletter.subscribing.lists import all_lists
 from newsletter.web.console.curves import Curve, curve
@@ -47,7 +46,6 @@ says(
     campaign_cancelled="It is cancelled. Nobody else gets it.",
     campaign_copied="This is the copy: a draft with the same words.",
     campaign_deleted="The draft is deleted.",
-    campaign_tested="The relay has taken the test mail. Look at it in your mailbox.",
 )
 
 
@@ -159,26 +157,6 @@ async def delete(request: web.Request) -> web.Response:
     return see(request, ALL, done="campaign_deleted")
 
 
-@routes.post(f"{ONE}/send-test", Right.WRITE)
-async def send_test(request: web.Request) -> web.Response:
-    """One mail, now, to one address. Nothing of it is stored."""
-    form, number = request[FORM], _number(request)
-    try:
-        outcome = await services(request).campaigns.test(
-            number,
-            form.get("to", ""),
-            by=request[SESSION].name,
-            now=moment(request),
-            language=form.get("language") or None,
-        )
-        _check_taken(outcome)
-    except (InvalidInput, Conflict) as error:
-        return await _page(request, error=error, about="test")
-    except RelayError as error:
-        return await _page(request, error=InvalidInput(f"No relay took it: {error}", field="to"), about="test")
-    return see(request, _path(number), done="campaign_tested")
-
-
 @routes.get(f"{ONE}/report.csv", Right.LOOK)
 async def download(request: web.Request) -> web.Response:
     """Totals, reasons, domains and the course of it, one figure a line."""
@@ -187,13 +165,6 @@ async def download(request: web.Request) -> web.Response:
     report = await services(request).reporting.report(number, under_way=_is_under_way(status))
     headers = {"Content-Disposition": f'attachment; filename="campaign-{number}.csv"'}
     return web.Response(text=as_csv(as_rows(status, report)), content_type="text/csv", charset="utf-8", headers=headers)
-
-
-def _check_taken(outcome: Outcome) -> None:
-    """Raises `InvalidInput` with what the relay said."""
-    if outcome.state is not DeliveryState.ACCEPTED:
-        said = f"{outcome.code or ''} {outcome.reply}".strip() or "nothing"
-        raise InvalidInput(f"The relay did not take it. It said: {said}", field="to")
 
 
 async def _act(request: web.Request, act: Any, done: str) -> web.Response:
