@@ -77,7 +77,8 @@ class Confirming:
         """The change of address is confirmed: the old one goes, its pauses stay."""
         if await store.lock_subscriber(db, subscriber_id=old) is None:
             return
-        await consent.carry_pauses(db, new, replaces=old, now=now)
+        paused = [list_id or None for list_id in await consent.carry_pauses(db, new, replaces=old, now=now)]
+        await self._ledger.record(db, Event.RESTRICTED, new, paused, origin, language=language, now=now, via="link")
         for who in (old, new):
             await self._ledger.record(db, Event.MOVED, who, [None], origin, language=language, now=now, via="link")
         await erasure.erase(db, self._ledger, [old], now=now)
