@@ -75,6 +75,9 @@ def _tell_mail(request: RightsRequest) -> None:
             print_wrapped(read, indent="  ")
         case "lost":
             print_wrapped(f"\nRequest {request.number}: its mail was never handed over, and its text is deleted.")
+        case "erased":
+            print_wrapped(f"\nRequest {request.number}: its writer was erased before it was mailed, and the text with them.")
+            print_wrapped(f"There is nobody to answer: close it with `newsletter request done {request.number}`.", indent="  ")
 
 
 _NOTE = 12

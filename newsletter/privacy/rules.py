@@ -42,7 +42,8 @@ class RightsRequest:
     due_at: datetime
     note: str
     mail: str | None = None
-    """Of what was written on the page and not handed over: `waiting` for a relay, `refused` by one, `lost` with its time."""
+    """Of what was written on the page and not handed over: `waiting` for a relay, `refused` by one, `lost` with its time,
+    `erased` with whoever wrote it."""
     reply: str | None = None
     """What the relay said."""
     readable_until: datetime | None = None

@@ -219,10 +219,10 @@ returning number;
 
 -- name: rights_requests
 -- The first to be answered first, with what became of the mail that hands over what was written on the page: null for what was
--- handed over, and for what came otherwise.
+-- handed over, and for what came otherwise. Erased: by its writer, with all else, before anybody could read it.
 select r.number, r.kind, r.channel, r.received_at, r.due_at, r.note,
-       case when r.message_id is null then null when m.message_id is null then 'lost' when o.state = 'failed' then 'refused'
-            else 'waiting' end as mail,
+       case when r.writer_erased then 'erased' when r.message_id is null then null when m.message_id is null then 'lost'
+            when o.state = 'failed' then 'refused' else 'waiting' end as mail,
        o.reply, m.expires_at as readable_until
 from rights_request r
 left join contact_message m using (message_id)

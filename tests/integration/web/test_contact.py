@@ -22,6 +22,8 @@ from tests.integration.web.site import READER, Site, page
 from tests.relay import Say, ScriptedRelay, Stage
 
 CONTACT = "privacy@letters.example"
+MOVED = "moved@example.org"
+PAGE = Actor(Via.PAGE, Origin("/data"))
 MESSAGE = "Please tell me which letters you sent me.\n\nAda"
 
 
@@ -172,7 +174,9 @@ async def test_the_register_goes_on_telling_of_it_when_the_text_is_deleted(site:
         await site.house.register.read(line.number, by="ops", now=clock.at)
 
 
-async def test_it_tells_nothing_of_what_was_handed_over_or_deleted_by_who_wrote_it(site: Site, clock: ManualClock) -> None:
+async def test_it_tells_nothing_of_what_was_handed_over_and_that_the_rest_was_deleted_with_who_wrote_it(
+    site: Site, clock: ManualClock
+) -> None:
     await write(site)
     (waiting,) = await site.house.register.open()
     assert waiting.mail == "waiting"
@@ -180,10 +184,37 @@ async def test_it_tells_nothing_of_what_was_handed_over_or_deleted_by_who_wrote_
     await site.subscribe()
     await write(site)
     await refused(site)
-    actor = Actor(Via.PAGE, Origin("/data"))
-    await site.house.rights.erase(site.id_of(), by=actor, now=clock.at)
-    assert [line.mail for line in await site.house.register.open()] == [None, None]
-    assert (await site.database())["contact_message"] == []
+    await write(site)
+    await site.house.rights.erase(site.id_of(), by=PAGE, now=clock.at)
+    assert [line.mail for line in await site.house.register.open()] == [None, "erased", "erased"]
+    rows = await site.database()
+    assert rows["contact_message"] == rows["outbox"] == []
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_who_moves_before_it_is_handed_over_is_answered_at_the_new_address(
+    site: Site, clock: ManualClock, *, taken: bool
+) -> None:
+    await site.subscribe()
+    await write(site)
+    if not taken:
+        await refused(site)
+    await site.house.rights.move(site.id_of(), MOVED, by=PAGE, now=clock.at)
+    while await site.house.joining.process_once(now=clock.at):
+        pass
+    about = await site.house.db.fetchval("select about from outbox where subscriber_id = $1", site.id_of(MOVED))
+    token = site.house.links.confirm(site.id_of(MOVED), about).rpartition("/")[2]
+    await site.house.confirming.confirm(token, Origin("link"), now=clock.at)
+    (line,) = await site.house.register.open()
+    assert line.mail == ("waiting" if taken else "refused")
+    message = await site.house.register.read(line.number, by="ops", now=clock.at)
+    assert (message.address, message.content) == (MOVED, MESSAGE)
+    held = await site.house.my_data.held(site.id_of(MOVED), now=clock.at)
+    assert [(each.kind, each.address) for each in held.handed_in] == [("contact", MOVED)]
+    assert READER not in str(await site.database())
+    if taken:
+        mail = await mailed(site)
+        assert (mail["Reply-To"], "Please tell me" in mail.get_content()) == (MOVED, True)
 
 
 async def test_no_single_mail_waits_for_longer_than_the_promise_says(site: Site) -> None:
