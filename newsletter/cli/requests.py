@@ -106,7 +106,10 @@ async def read(number: int, *, as_json: bool) -> None:
 @click.argument("number", type=click.IntRange(min=1))
 @command
 async def done(number: int) -> None:
-    """Answered: nothing of it is kept."""
+    """Answered: it goes from the register, with a text that was refused.
+
+    A mail that still waits for a relay goes out, and its text with it.
+    """
     async with open_house(settings(), name="request") as house:
         await house.register.done(number, by=COMMAND_LINE, now=house.clock.now())
     click.echo(f"Request {number} is answered, and deleted from the register.")

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from newsletter.core.audit import Audit
-from newsletter.core.database import Database
+from newsletter.core.database import Connection, Database
 from newsletter.core.errors import InvalidInput, NotFound
 from newsletter.privacy import store
 from newsletter.privacy.rules import RightsRequest, months_later
-from newsletter.privacy.store import ContactMessage
+from newsletter.privacy.store import ContactMessage, RequestRow
 
 KINDS = ("access", "portability", "rectification", "erasure", "restriction", "objection", "question")
 """GDPR Art. 15, 20, 16, 17, 18, 21; and whatever else is asked."""
@@ -70,12 +70,20 @@ class Register:
             await self._audit(db, by, "request.read", f"request {number}", now)
         return message
 
+    async def _locked(self, db: Connection, number: int) -> RequestRow | None:
+        return await store.request_by_number(db, number=number) if number < _TOO_LARGE else None
+
     async def done(self, number: int, *, by: str, now: datetime) -> None:
-        """Answered; nothing of it is kept. Raises `NotFound`."""
+        """Answered; the line goes, and a message that no mail hands over any more. Raises `NotFound`."""
         async with self._db.transaction() as db:
-            if number >= _TOO_LARGE or not await store.done_rights_request(db, number=number):
-                raise NotFound(f"There is no open request {number}: see newsletter request list.")
+            if await self._locked(db, number) is None:
+                raise NotFound(_not_open(number))
+            await store.done_rights_request(db, number=number)
             await self._audit(db, by, "request.done", f"request {number}", now)
+
+
+def _not_open(number: int) -> str:
+    return f"There is no open request {number}: see newsletter request list."
 
 
 def _checked_note(given: str) -> str:

@@ -234,8 +234,13 @@ order by r.due_at, r.number;
 select m.address, m.content, m.received_at from rights_request r join contact_message m using (message_id)
 where r.number = :number;
 
+-- name: request_by_number
+-- Nobody else changes it until this transaction ends: a mail that a relay refuses meanwhile finds it open or closed, not both.
+select channel, message_id is not null as has_message, writer_erased from rights_request where number = :number for update;
+
 -- name: done_rights_request
--- Answered: nothing of it has to be kept, nor what was written, where no mail hands that over any more.
+-- Answered: nothing of it has to be kept, nor what was written, where no mail hands that over any more. One that still waits for a
+-- relay goes out, or is refused and takes the text along (`fail_mail`).
 with done as (
   delete from rights_request where number = :number returning message_id
 ), said as (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -13,6 +14,8 @@ from pydantic import SecretStr
 from newsletter.app import House
 from newsletter.consent.service import Origin
 from newsletter.core.errors import NotFound
+from newsletter.delivery.store import claim_mails, fail_mail
+from newsletter.privacy import store
 from newsletter.privacy.contact import MOST_PER_NETWORK_HOUR
 from newsletter.privacy.rights import Actor
 from newsletter.privacy.service import Retention
@@ -215,6 +218,49 @@ async def test_who_moves_before_it_is_handed_over_is_answered_at_the_new_address
     if taken:
         mail = await mailed(site)
         assert (mail["Reply-To"], "Please tell me" in mail.get_content()) == (MOVED, True)
+
+
+async def test_a_text_that_is_answered_before_its_mail_is_refused_goes_with_the_refusal(site: Site, clock: ManualClock) -> None:
+    await write(site)
+    await site.house.register.done(1, by="ops", now=clock.at)
+    assert len((await site.database())["contact_message"]) == 1, "its mail still waits, and is made from it"
+    await refused(site)
+    assert (await site.database())["contact_message"] == []
+
+
+async def somebody_waits(site: Site, other: asyncio.Task[None]) -> None:
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    while not await site.house.db.fetchval(waiting):
+        assert not other.done()
+
+
+async def test_a_refusal_while_somebody_closes_the_request_takes_the_text_along(site: Site) -> None:
+    await write(site)
+    async with site.house.db.transaction() as db:
+        await store.request_by_number(db, number=1)
+        await store.done_rights_request(db, number=1)
+        refusing = asyncio.create_task(refused(site))
+        await somebody_waits(site, refusing)
+    await refusing
+    assert (await site.database())["contact_message"] == []
+
+
+async def test_closing_a_request_while_its_mail_is_refused_takes_the_text_along(site: Site, clock: ManualClock) -> None:
+    await write(site)
+    (mail,) = await claim_mails(site.house.db, now=clock.at, lease_until=clock.at + timedelta(minutes=1), size=1)
+    async with site.house.db.transaction() as db:
+        await fail_mail(db, mail, reply="5.1.1 no such mailbox")
+        closing = asyncio.create_task(site.house.register.done(1, by="ops", now=clock.at))
+        await somebody_waits(site, closing)
+    await closing
+    assert (await site.database())["contact_message"] == []
+
+
+async def test_a_mail_that_waits_is_sent_though_its_request_was_answered(site: Site, clock: ManualClock) -> None:
+    await write(site)
+    await site.house.register.done(1, by="ops", now=clock.at)
+    assert "Please tell me" in (await mailed(site)).get_content()
+    assert (await site.database())["contact_message"] == []
 
 
 async def test_no_single_mail_waits_for_longer_than_the_promise_says(site: Site) -> None:
