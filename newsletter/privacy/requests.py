@@ -66,9 +66,21 @@ class Register:
         async with self._db.transaction() as db:
             message = await store.message_of_request(db, number=number) if number < _TOO_LARGE else None
             if message is None:
-                raise NotFound(f"No message of request {number} is here: what was mailed stands in your mailbox alone.")
+                raise NotFound(await self._why_unread(db, number))
             await self._audit(db, by, "request.read", f"request {number}", now)
         return message
+
+    async def _why_unread(self, db: Connection, number: int) -> str:
+        request = await self._locked(db, number)
+        if request is None:
+            return _not_open(number)
+        if request.writer_erased:
+            return f"The writer of request {number} was erased before it was mailed, and the text with them."
+        if request.has_message:
+            return f"The text of request {number} was never mailed, and is deleted: its time was over."
+        if request.channel == "page":
+            return f"The text of request {number} was mailed, and stands in your mailbox alone."
+        return f"Request {number} came by {request.channel}: what it says stands there alone."
 
     async def _locked(self, db: Connection, number: int) -> RequestRow | None:
         return await store.request_by_number(db, number=number) if number < _TOO_LARGE else None

@@ -159,7 +159,32 @@ async def test_the_register_says_how_to_read_what_no_relay_has_taken(run: Run, p
     assert json.loads((await run("request", "read", "1", "--json")).output)["address"] == ADA
     await people.house.db.execute("delete from contact_message")
     assert "was never handed over, and its text is deleted." in " ".join((await run("request", "list")).output.split())
-    assert (await run("request", "read", "1")).exit_code == 1
+    assert "never mailed, and is deleted" in await unread(run, 1)
+
+
+async def unread(run: Run, number: int) -> str:
+    result = await run("request", "read", str(number))
+    assert result.exit_code == 1
+    return " ".join(str(result.output).split())
+
+
+async def test_read_says_where_a_text_is_that_is_not_here(run: Run, people: People) -> None:
+    await people.reader(ADA)
+    await people.house.contact.write(ADA, "What do you hold about me?", "en", None, now=people.clock.at)
+    await people.letters()
+    assert "was mailed, and stands in your mailbox alone" in await unread(run, 1)
+    assert (await run("request", "add", "access", "--channel", "letter")).exit_code == 0
+    assert "Request 2 came by letter" in await unread(run, 2)
+    for number in (3, 2**63):
+        assert f"There is no open request {number}" in await unread(run, number)
+    await people.house.contact.write(ADA, "What do you hold about me?", "en", None, now=people.clock.at)
+    assert (await run("subscriber", "erase", ADA, "--yes")).exit_code == 0
+    assert "erased before it was mailed, and the text with them" in await unread(run, 3)
+    listed = (await run("request", "list")).output
+    assert "Request 3: its writer was erased before it was mailed" in listed
+    assert "`newsletter request done 3`" in listed
+    assert max(map(len, listed.splitlines())) <= 80
+    assert await people.count("audit_log", "action = 'request.read'") == 0
 
 
 async def test_a_note_names_nobody(run: Run, people: People) -> None:

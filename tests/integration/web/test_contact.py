@@ -192,6 +192,8 @@ async def test_it_tells_nothing_of_what_was_handed_over_and_that_the_rest_was_de
     assert [line.mail for line in await site.house.register.open()] == [None, "erased", "erased"]
     rows = await site.database()
     assert rows["contact_message"] == rows["outbox"] == []
+    with pytest.raises(NotFound, match="erased before it was mailed"):
+        await site.house.register.read(2, by="ops", now=clock.at)
 
 
 @pytest.mark.parametrize("taken", [True, False])
