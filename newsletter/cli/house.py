@@ -72,12 +72,20 @@ async def open_house(settings: Settings, *, name: str, connections: int = 4) -> 
 
 
 class Refused(click.ClickException):
-    """One line for logs and programs; for a terminal in lines that it has room for."""
+    """An error that we foresaw."""
 
     def show(self, file: IO[Any] | None = None) -> None:
-        to = file or sys.stderr
-        said = f"Error: {self.format_message()}"
-        click.echo(wrapped(said) if to.isatty() else said, file=to)
+        tell(f"Error: {self.format_message()}", file or sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Of what stops nothing."""
+    tell(f"Warning: {text}", sys.stderr)
+
+
+def tell(said: str, to: IO[Any]) -> None:
+    """One line for logs and programs; for a terminal in lines that it has room for."""
+    click.echo(wrapped(said) if to.isatty() else said, file=to)
 
 
 class Misconfigured(Refused):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from newsletter.app import House
-from newsletter.cli.house import as_json, command, moment, open_house, print_json, print_table, settings
+from newsletter.cli.house import as_json, command, moment, open_house, print_json, print_table, settings, warn
 from newsletter.core.errors import InvalidInput
 from newsletter.core.i18n import SOURCE_LANGUAGE, languages, long_date, translations
 from newsletter.operators.service import COMMAND_LINE
@@ -140,14 +140,10 @@ async def record(language: str, *, as_json: bool) -> None:
 
 
 async def _warn(house: House) -> None:
-    """On stderr, a line each."""
     for host in await house.policy.unnamed_relays():
-        click.echo(
-            f"Warning: mail goes by {host}, which no subprocessor has: newsletter subprocessor add NAME --host {host} …",
-            err=True,
-        )
+        warn(f"mail goes by {host}, which no subprocessor has: newsletter subprocessor add NAME --host {host} …")
     for name in house.settings.missing_in_policy:
-        click.echo(f"Warning: NEWSLETTER_{name.upper()} is not set, and the policy is not whole without it.", err=True)
+        warn(f"NEWSLETTER_{name.upper()} is not set, and the policy is not whole without it.")
 
 
 def _told(audience: Audience) -> str:
