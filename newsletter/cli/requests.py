@@ -42,7 +42,7 @@ async def list_(*, as_json: bool) -> None:
     async with open_house(settings(), name="request") as house:
         found, now = await house.register.open(), house.clock.now()
     if as_json:
-        print_json([vars(each) | {"overdue": each.due_at <= now} for each in found])
+        print_json([vars(each) | {"overdue": each.is_overdue(now)} for each in found])
         return
     if not found:
         click.echo("Nobody waits for an answer.")
@@ -53,7 +53,7 @@ async def list_(*, as_json: bool) -> None:
             each.kind,
             each.channel,
             f"{each.received_at:%Y-%m-%d}",
-            f"{each.due_at:%Y-%m-%d}{' OVERDUE' if each.due_at <= now else ''}",
+            f"{each.due_at:%Y-%m-%d}{' OVERDUE' if each.is_overdue(now) else ''}",
             each.note if len(each.note) <= _NOTE else f"{each.note[: _NOTE - 1]}…",
         )
         for each in found

@@ -49,6 +49,9 @@ class RightsRequest:
     readable_until: datetime | None = None
     """When the text that was not handed over is deleted."""
 
+    def is_overdue(self, now: datetime) -> bool:
+        return self.due_at <= now
+
 
 def months_later(moment: datetime, months: int) -> datetime:
     """The same day and time so many months on; the last day of a month that is too short (Regulation 1182/71 Art. 3(2)(c))."""

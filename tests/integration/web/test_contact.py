@@ -265,6 +265,19 @@ async def test_a_mail_that_waits_is_sent_though_its_request_was_answered(site: S
     assert (await site.database())["contact_message"] == []
 
 
+async def test_a_refused_message_is_a_warning_in_the_log_and_a_figure(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    await write(site)
+    capsys.readouterr()
+    await refused(site)
+    logged = capsys.readouterr().out
+    assert "contact_mail_refused" in logged
+    assert not {READER, CONTACT} & set(logged.split())
+    told = await (await site.get("/metrics")).text()
+    assert 'newsletter_rights_requests{state="open"} 1.0' in told
+    assert 'newsletter_rights_requests{state="overdue"} 0.0' in told
+    assert 'newsletter_rights_requests{state="refused"} 1.0' in told
+
+
 async def test_no_single_mail_waits_for_longer_than_the_promise_says(site: Site) -> None:
     await site.post("/data", {"email": "somebody@example.org"})
     await site.sign_up()
