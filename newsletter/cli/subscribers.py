@@ -131,16 +131,7 @@ async def correct(address: str, name: str | None, language: str | None) -> None:
     if name is None and language is None:
         raise InvalidInput("Say what to correct: --name, --language or both.")
     async with _known(address) as known:
-        held = await known.held("correct")
-        if held.person is None:
-            raise NothingHeld("Nothing is held.")
-        await known.house.rights.correct(
-            known.who,
-            name=held.person.name if name is None else name,
-            language=language or held.person.language,
-            by=BY,
-            now=known.house.clock.now(),
-        )
+        await known.house.rights.correct(known.who, name=name, language=language, by=BY, now=known.house.clock.now())
     click.echo("Corrected.")
 
 

@@ -120,7 +120,11 @@ async def test_of_somebody_erased_there_is_no_receipt_and_it_says_what_is_kept(r
 
 async def test_correct_wants_to_know_what(run: Run, people: People) -> None:
     assert "--name, --language or both" in await said(run, "correct", exit_code=1)
+    await people.reader(ADA)
     assert await said(run, "correct", "--name", "a\tb", exit_code=1)
+    assert await people.count("audit_log") == 0, "nothing was corrected"
+    await said(run, "correct", "--name", "Countess")
+    assert await people.count("audit_log", "action = 'subscriber.correct'") == await people.count("audit_log") == 1
 
 
 async def test_the_register_shows_who_waits_and_since_when_too_long(run: Run, people: People) -> None:

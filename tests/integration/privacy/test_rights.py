@@ -337,6 +337,15 @@ async def test_two_who_take_each_others_address_do_not_wait_for_each_other(peopl
     assert await people.count("subscriber") == 1
 
 
+async def test_a_correction_of_one_leaves_the_other_as_it_is(people: People) -> None:
+    who = await people.reader(ADA, name="Ada", language="de")
+    await people.house.rights.correct(who, name=None, language="en", by=PAGE, now=people.clock.at)
+    await people.house.rights.correct(who, name="Countess", language=None, by=PAGE, now=people.clock.at)
+    row = await people.house.db.fetchrow("select name, language from subscriber")
+    assert tuple(row) == ("Countess", "en")
+    assert (await people.events(ADA))[2:] == ["preferences", "corrected"]
+
+
 async def test_who_is_subscribed_to_nothing_has_nothing_to_move(people: People) -> None:
     who = await people.reader(ADA)
     await people.unsubscribe(ADA)
