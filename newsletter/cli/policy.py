@@ -126,7 +126,7 @@ async def notify(*, yes: bool, as_json: bool) -> None:
 @as_json
 @command
 async def record(language: str, *, as_json: bool) -> None:
-    """Print the record of processing (GDPR Art. 30)."""
+    """Print the record of processing (GDPR Article 30)."""
     async with open_house(settings(), name="policy") as house:
         made, now = await house.policy.record(language), house.clock.now()
     if as_json:

@@ -27,7 +27,7 @@ def request() -> None:
 @click.option("--note", default="", help="A reference of your own; no name and no address.")
 @command
 async def add(kind: str, channel: str, received: datetime | None, note: str) -> None:
-    """Enter one; it is due within a month (GDPR Art. 12(3))."""
+    """Enter one; it is due within a month (GDPR Article 12(3))."""
     async with open_house(settings(), name="request") as house:
         came = received.replace(tzinfo=UTC) if received else None
         added = await house.register.add(kind, channel, note=note, by=COMMAND_LINE, now=house.clock.now(), received_at=came)

@@ -127,6 +127,12 @@ async def test_correct_wants_to_know_what(run: Run, people: People) -> None:
     assert await people.count("audit_log", "action = 'subscriber.correct'") == await people.count("audit_log") == 1
 
 
+async def test_what_a_verb_is_for_is_not_cut_short_in_the_list_of_them(run: Run) -> None:
+    for group in ("subscriber", "request", "policy", "evidence"):
+        assert "Art." not in (await run(group, "--help")).output, group
+    assert "Correct name or language (Article 16)." in (await run("subscriber", "--help")).output
+
+
 async def test_the_register_shows_who_waits_and_since_when_too_long(run: Run, people: People) -> None:
     """Commands go by the clock of the database."""
     today = await people.house.db.fetchval("select now()")
