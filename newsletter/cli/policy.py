@@ -78,6 +78,9 @@ async def versions(*, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    if not found:
+        click.echo("No version was published yet: newsletter policy publish")
+        return
     rows = [
         (str(each.version), moment(each.published_at), each.notice, ", ".join(each.languages), each.reason or "")
         for each in found

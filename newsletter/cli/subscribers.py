@@ -282,7 +282,8 @@ def _print_receipt(made: Receipt) -> None:
     _line("Asked", f"{moment(made.asked_at)}, {made.asked_from or '–'}")
     _line("Words", made.wording or "–")
     _line("Confirmed", f"{moment(made.confirmed_at)}, {made.confirmed_by or '–'}")
-    _line("Withdrawn", f"{moment(made.withdrawn_at)}, {VIAS.get(made.withdrawn_by or '', '–')}")
+    if made.withdrawn_at:
+        _line("Withdrawn", f"{moment(made.withdrawn_at)}, {VIAS.get(made.withdrawn_by or '', '–')}")
 
 
 COMMANDS = [subscriber]
