@@ -46,7 +46,10 @@ async def test_evidence_of_the_deleted_is_opened_held_and_released(run: Run, peo
 
 async def test_a_reason_is_asked_for(run: Run, people: People) -> None:
     assert "--reason" in (await run("evidence", "open", ADA)).output
-    assert (await run("evidence", "open", ADA, "--reason", ADA)).exit_code == 1
+    for reason in (ADA, "a\x1b[31mb", "a\nb", "a\u202eb", " "):
+        assert (await run("evidence", "open", ADA, "--reason", reason)).exit_code == 1
+        assert (await run("evidence", "hold", ADA, "--reason", reason)).exit_code == 1
+    assert await people.count("audit_log") == 0
 
 
 async def test_a_line_within_a_text_does_not_look_like_a_field(run: Run, people: People) -> None:

@@ -116,6 +116,16 @@ def test_a_warning_is_one_line_for_logs_and_fits_a_terminal(monkeypatch: pytest.
         assert lines == 1 or max(map(len, told)) <= 80
 
 
+async def test_the_reason_why_nobody_was_told_names_nobody_either(run: Run) -> None:
+    assert (await run("policy", "versions")).output == "No version was published yet: newsletter policy publish\n"
+    assert (await run("policy", "publish", "--yes")).exit_code == 0
+    fewer = {"NEWSLETTER_ERASE_LEFT_DAYS": "7"}
+    for reason in ("a@b.org", "as ada@example.org wished", "a\x1b[31mb"):
+        refused = await run("policy", "publish", "--yes", "--no-notice", reason, **fewer)
+        assert (refused.exit_code, "names nobody" in refused.stderr) == (1, True)
+        assert reason not in refused.stderr
+
+
 async def test_subprocessors_are_added_changed_listed_and_removed(run: Run) -> None:
     assert (await run("subprocessor", "add", "Post Ltd", *POST)).exit_code == 0
     assert "already" in (await run("subprocessor", "add", "Post Ltd", *POST)).stderr
