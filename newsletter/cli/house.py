@@ -72,12 +72,20 @@ async def open_house(settings: Settings, *, name: str, connections: int = 4) -> 
 
 
 class Refused(click.ClickException):
-    """One line for logs and programs; for a terminal in lines that it has room for."""
+    """An error that we foresaw."""
 
     def show(self, file: IO[Any] | None = None) -> None:
-        to = file or sys.stderr
-        said = f"Error: {self.format_message()}"
-        click.echo(wrapped(said) if to.isatty() else said, file=to)
+        tell(f"Error: {self.format_message()}", file or sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Of what stops nothing."""
+    tell(f"Warning: {text}", sys.stderr)
+
+
+def tell(said: str, to: IO[Any]) -> None:
+    """One line for logs and programs; for a terminal in lines that it has room for."""
+    click.echo(wrapped(said) if to.isatty() else said, file=to)
 
 
 class Misconfigured(Refused):
@@ -123,14 +131,17 @@ def print_table(rows: Sequence[tuple[str, ...]], *headings: str) -> None:
 
 
 def wrapped(text: str, *, indent: str = "", more: str = "") -> str:
-    """In lines that a terminal of 80 columns has room for, which begin with `indent`, or with `more` where one is continued.
+    """In lines that a terminal of 80 columns has room for, the first of which begins with `indent` and all others with `more`.
 
-    A word is never cut: an address stays one that can be copied.
+    Also where the text itself begins a new one: it must not look like the next field. A word is never cut: an address stays one
+    that can be copied.
     """
-    lines = []
+    lines: list[str] = []
+    more = more or indent
     for line in text.split("\n"):
+        begin = more if lines else indent
         lines += textwrap.wrap(
-            line, WIDTH, initial_indent=indent, subsequent_indent=more or indent, break_long_words=False, break_on_hyphens=False
+            line, WIDTH, initial_indent=begin, subsequent_indent=more, break_long_words=False, break_on_hyphens=False
         ) or [""]
     return "\n".join(lines)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from newsletter.app import House
-from newsletter.cli.house import as_json, command, moment, open_house, print_json, print_table, settings
+from newsletter.cli.house import as_json, command, moment, open_house, print_json, print_table, settings, warn
 from newsletter.core.errors import InvalidInput
 from newsletter.core.i18n import SOURCE_LANGUAGE, languages, translations
 from newsletter.operators.service import COMMAND_LINE
@@ -78,6 +78,9 @@ async def versions(*, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    if not found:
+        click.echo("No version was published yet: newsletter policy publish")
+        return
     rows = [
         (str(each.version), moment(each.published_at), each.notice, ", ".join(each.languages), each.reason or "")
         for each in found
@@ -126,7 +129,7 @@ async def notify(*, yes: bool, as_json: bool) -> None:
 @as_json
 @command
 async def record(language: str, *, as_json: bool) -> None:
-    """Print the record of processing (GDPR Art. 30)."""
+    """Print the record of processing (GDPR Article 30)."""
     async with open_house(settings(), name="policy") as house:
         made, now = await house.policy.record(language), house.clock.now()
     if as_json:
@@ -137,14 +140,10 @@ async def record(language: str, *, as_json: bool) -> None:
 
 
 async def _warn(house: House) -> None:
-    """On stderr, a line each."""
     for host in await house.policy.unnamed_relays():
-        click.echo(
-            f"Warning: mail goes by {host}, which no subprocessor has: newsletter subprocessor add NAME --host {host} …",
-            err=True,
-        )
+        warn(f"mail goes by {host}, which no subprocessor has: newsletter subprocessor add NAME --host {host} …")
     for name in house.settings.missing_in_policy:
-        click.echo(f"Warning: NEWSLETTER_{name.upper()} is not set, and the policy is not whole without it.", err=True)
+        warn(f"NEWSLETTER_{name.upper()} is not set, and the policy is not whole without it.")
 
 
 def _told(audience: Audience) -> str:

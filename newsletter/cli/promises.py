@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import click
 
-from newsletter.cli.house import as_json, command, open_house, print_json, print_table, settings
+from newsletter.cli.house import as_json, command, moment, open_house, print_json, print_table, settings, tell
 from newsletter.consent.service import standing_still
 from newsletter.privacy.outlook import Forecast, Standing
+from newsletter.privacy.rules import RightsRequest
 
 UNITS = ((timedelta(days=365), "year"), (timedelta(days=1), "day"), (timedelta(hours=1), "hour"), (timedelta(minutes=1), "min"))
 
 
 @click.command("promises")
 @click.option(
-    "--check", is_flag=True, help="Print what is overdue; exit with 1 if anything is, or if all campaigns stand still."
+    "--check",
+    is_flag=True,
+    help="Print what is overdue, promises and requests alike; exit with 1 if anything is, or if all campaigns stand still.",
 )
 @click.option("--forecast", "days", type=click.IntRange(1, 366), metavar="DAYS", help="What will be removed on which day.")
 @as_json
@@ -34,16 +38,19 @@ async def promises(*, check: bool, days: int | None, as_json: bool) -> None:
             return _show_forecast(await house.outlook.forecast(days=days, now=now), as_json=as_json)
         standings = await house.outlook.standings(now=now)
         stands_still = bool(await standing_still(house.db))
+        alarming = await house.outlook.alarming(now=now) if check else []
     if stands_still:
-        click.echo("No campaign is sent: withdrawals are missing in this database. Run `newsletter privacy replay`.", err=True)
+        tell("No campaign is sent: withdrawals are missing in this database. Run `newsletter privacy replay`.", sys.stderr)
     overdue = [each for each in standings if each.overdue]
     if as_json:
         print_json(overdue if check else standings)
     elif check:
-        _show_overdue(overdue, stands_still=stands_still)
+        _show_overdue(overdue, all_is_well=not (overdue or stands_still or alarming))
     else:
         _show(standings, now)
-    if check and (overdue or stands_still):
+    for request in alarming:
+        tell(_alarm(request), sys.stderr if as_json else sys.stdout)
+    if check and (overdue or stands_still or alarming):
         raise SystemExit(1)
     return None
 
@@ -64,14 +71,23 @@ def _show(standings: Sequence[Standing], now: datetime) -> None:
     print_table(rows, "PROMISE", "DEADLINE", "DUE", "OVERDUE", "LAST RUN", "REMOVED", "NEXT RUN")
 
 
-def _show_overdue(overdue: Sequence[Standing], *, stands_still: bool) -> None:
-    if not overdue and not stands_still:
+def _show_overdue(overdue: Sequence[Standing], *, all_is_well: bool) -> None:
+    if all_is_well:
         click.echo("All promises are kept.")
     for each in overdue:
         since = _span(timedelta(seconds=each.oldest_overdue_s))
         click.echo(f"{each.promise}: {each.overdue:,} overdue, the oldest for {since}.")
     if overdue:
         click.echo("Jobs run in workers: see that `newsletter work` is up, and what its log says.")
+
+
+def _alarm(request: RightsRequest) -> str:
+    if request.mail == "refused":
+        return (
+            f"Request {request.number}: the relay refused somebody's message about their rights, which is deleted on "
+            f"{moment(request.readable_until)}: newsletter request read {request.number}"
+        )
+    return f"Request {request.number}: an answer was due on {request.due_at:%Y-%m-%d}: newsletter request list"
 
 
 def _show_forecast(found: Sequence[Forecast], *, as_json: bool) -> None:

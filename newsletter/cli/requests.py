@@ -27,7 +27,7 @@ def request() -> None:
 @click.option("--note", default="", help="A reference of your own; no name and no address.")
 @command
 async def add(kind: str, channel: str, received: datetime | None, note: str) -> None:
-    """Enter one; it is due within a month (GDPR Art. 12(3))."""
+    """Enter one; it is due within a month (GDPR Article 12(3))."""
     async with open_house(settings(), name="request") as house:
         came = received.replace(tzinfo=UTC) if received else None
         added = await house.register.add(kind, channel, note=note, by=COMMAND_LINE, now=house.clock.now(), received_at=came)
@@ -42,7 +42,7 @@ async def list_(*, as_json: bool) -> None:
     async with open_house(settings(), name="request") as house:
         found, now = await house.register.open(), house.clock.now()
     if as_json:
-        print_json([vars(each) | {"overdue": each.due_at <= now} for each in found])
+        print_json([vars(each) | {"overdue": each.is_overdue(now)} for each in found])
         return
     if not found:
         click.echo("Nobody waits for an answer.")
@@ -53,7 +53,7 @@ async def list_(*, as_json: bool) -> None:
             each.kind,
             each.channel,
             f"{each.received_at:%Y-%m-%d}",
-            f"{each.due_at:%Y-%m-%d}{' OVERDUE' if each.due_at <= now else ''}",
+            f"{each.due_at:%Y-%m-%d}{' OVERDUE' if each.is_overdue(now) else ''}",
             each.note if len(each.note) <= _NOTE else f"{each.note[: _NOTE - 1]}…",
         )
         for each in found
@@ -75,6 +75,9 @@ def _tell_mail(request: RightsRequest) -> None:
             print_wrapped(read, indent="  ")
         case "lost":
             print_wrapped(f"\nRequest {request.number}: its mail was never handed over, and its text is deleted.")
+        case "erased":
+            print_wrapped(f"\nRequest {request.number}: its writer was erased before it was mailed, and the text with them.")
+            print_wrapped(f"There is nobody to answer: close it with `newsletter request done {request.number}`.", indent="  ")
 
 
 _NOTE = 12
@@ -103,7 +106,10 @@ async def read(number: int, *, as_json: bool) -> None:
 @click.argument("number", type=click.IntRange(min=1))
 @command
 async def done(number: int) -> None:
-    """Answered: nothing of it is kept."""
+    """Answered: it goes from the register, with a text that was refused.
+
+    A mail that still waits for a relay goes out, and its text with it.
+    """
     async with open_house(settings(), name="request") as house:
         await house.register.done(number, by=COMMAND_LINE, now=house.clock.now())
     click.echo(f"Request {number} is answered, and deleted from the register.")

@@ -72,7 +72,7 @@ def subscriber() -> None:
 @as_json
 @command
 async def show(address: str, *, as_json: bool) -> None:
-    """All that is held about somebody (GDPR Art. 15)."""
+    """All that is held about somebody (GDPR Article 15)."""
     async with _known(address) as known:
         held = await known.held("show")
     if held.is_empty:
@@ -88,7 +88,7 @@ async def show(address: str, *, as_json: bool) -> None:
 @click.option("--format", "kind", type=click.Choice(["json", "csv"]), default="json", show_default=True)
 @command
 async def export(address: str, kind: str) -> None:
-    """The same for programs, to be passed on (GDPR Art. 20)."""
+    """The same for programs, to be passed on (GDPR Article 20)."""
     async with _known(address) as known:
         held = await known.held("export")
     if held.is_empty:
@@ -123,7 +123,7 @@ async def receipt(address: str, *, as_json: bool) -> None:
 @click.option("--language", type=click.Choice(languages()))
 @command
 async def correct(address: str, name: str | None, language: str | None) -> None:
-    """Correct name or language (Art. 16).
+    """Correct name or language (Article 16).
 
     To change an address, the person signs up with the new one, or changes it
     on their page: it has to be confirmed there.
@@ -131,16 +131,7 @@ async def correct(address: str, name: str | None, language: str | None) -> None:
     if name is None and language is None:
         raise InvalidInput("Say what to correct: --name, --language or both.")
     async with _known(address) as known:
-        held = await known.held("correct")
-        if held.person is None:
-            raise NothingHeld("Nothing is held.")
-        await known.house.rights.correct(
-            known.who,
-            name=held.person.name if name is None else name,
-            language=language or held.person.language,
-            by=BY,
-            now=known.house.clock.now(),
-        )
+        await known.house.rights.correct(known.who, name=name, language=language, by=BY, now=known.house.clock.now())
     click.echo("Corrected.")
 
 
@@ -150,7 +141,7 @@ async def correct(address: str, name: str | None, language: str | None) -> None:
 @click.option("--months", type=click.Choice([str(each) for each in PAUSES]), help="Default: until it is resumed.")
 @command
 async def restrict(address: str, slug: str | None, months: str | None) -> None:
-    """Send nothing for a while (Art. 18)."""
+    """Send nothing for a while (Article 18)."""
     async with _known(address) as known:
         await known.house.rights.restrict(
             known.who,
@@ -179,7 +170,7 @@ async def resume(address: str, slug: str | None) -> None:
 @yes
 @command
 async def object_(address: str, why: str, *, yes: bool) -> None:
-    """Never write again (Art. 21); ends all subscriptions."""
+    """Never write again (Article 21); ends all subscriptions."""
     if not yes:
         click.confirm("End all subscriptions, and never write to this address again?", abort=True)
     async with _known(address) as known:
@@ -204,7 +195,7 @@ async def unsubscribe(address: str, slug: str | None) -> None:
 @yes
 @command
 async def erase(address: str, *, yes: bool) -> None:
-    """Delete everything about somebody now (Art. 17)."""
+    """Delete everything about somebody now (Article 17)."""
     if not yes:
         click.confirm("Delete everything about this address? It cannot be taken back.", abort=True)
     async with _known(address) as known:
@@ -291,7 +282,8 @@ def _print_receipt(made: Receipt) -> None:
     _line("Asked", f"{moment(made.asked_at)}, {made.asked_from or '–'}")
     _line("Words", made.wording or "–")
     _line("Confirmed", f"{moment(made.confirmed_at)}, {made.confirmed_by or '–'}")
-    _line("Withdrawn", f"{moment(made.withdrawn_at)}, {VIAS.get(made.withdrawn_by or '', '–')}")
+    if made.withdrawn_at:
+        _line("Withdrawn", f"{moment(made.withdrawn_at)}, {VIAS.get(made.withdrawn_by or '', '–')}")
 
 
 COMMANDS = [subscriber]

@@ -5,6 +5,7 @@ It lies under keyed ids, so nobody can look through it for people: whoever opens
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import datetime
 
 from newsletter.consent import store
@@ -37,11 +38,12 @@ class Evidence:
     async def hold(self, address: str, *, reason: str, by: str, now: datetime) -> int:
         """Keep it from expiring while it is disputed, for three years at most; returns how many events. Raises `NotFound`."""
         subscriber_id = self._keyring.subscriber_id(parse_address(address).normal)
+        checked = _checked(reason)
         async with self._db.transaction() as db:
-            held = await store.hold_evidence(db, subscriber_id=subscriber_id, reason=_checked(reason), now=now)
+            held = await store.hold_evidence(db, subscriber_id=subscriber_id, reason=checked, now=now)
             if not held:
                 raise NotFound("There is no evidence about this address that is not held already.")
-            await self._audit(db, by, "evidence.hold", reason, now)
+            await self._audit(db, by, "evidence.hold", checked, now)
         return held
 
     async def release(self, address: str, *, by: str, now: datetime) -> int:
@@ -56,8 +58,11 @@ class Evidence:
 
 
 def _checked(reason: str) -> str:
-    """It stands in the action log, which names no reader."""
+    """It stands in the action log, which names no reader, and on terminals, which take some characters for commands."""
     reason = reason.strip()
-    if not reason or len(reason) > LONGEST_REASON or "@" in reason:
-        raise InvalidInput(f"Say why in up to {LONGEST_REASON} characters, without a mail address: --reason 'case 2026-17'.")
+    unseen = any(unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp") for each in reason)
+    if not reason or len(reason) > LONGEST_REASON or "@" in reason or unseen:
+        raise InvalidInput(
+            f"Say why on one line of up to {LONGEST_REASON} characters, without a mail address: --reason 'case 2026-17'."
+        )
     return reason

@@ -256,6 +256,14 @@ async def lock_withdrawals(db: Connection) -> None:
     await store.lock_export(db)
 
 
-async def carry_pauses(db: Connection, subscriber_id: UUID, *, replaces: UUID, now: datetime) -> None:
-    """To the new address of somebody who changed it."""
-    await store.carry_pauses(db, subscriber_id=subscriber_id, replaces=replaces, now=now)
+async def carry_pauses(db: Connection, subscriber_id: UUID, *, replaces: UUID, now: datetime) -> list[int]:
+    """To the new address of somebody who changed it; returns the lists that are paused there now (0: all).
+
+    Numbered among the withdrawals of the new one: those of the old one end with it.
+    """
+    carried = await store.carry_pauses(db, subscriber_id=subscriber_id, replaces=replaces, now=now)
+    for pause in carried:
+        await store.record_withdrawal(
+            db, kind="restricted", subscriber_id=subscriber_id, list_ids=[pause.list_id], until=pause.until, now=now
+        )
+    return [pause.list_id for pause in carried]

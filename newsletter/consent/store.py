@@ -26,6 +26,14 @@ class SuppressionCount:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Of one list, or (0) of all; `until` None: until it is lifted."""
+
+    list_id: int
+    until: datetime | None
+
+
+@dataclass(frozen=True)
 class Standstill:
     """Why no campaign may be sent at the moment, and since when."""
 
@@ -98,7 +106,7 @@ async def suppress_erased(db: Connection, *, subscriber_ids: Sequence[UUID], unt
 
 
 @_sql.statement
-async def carry_pauses(db: Connection, *, subscriber_id: UUID, replaces: UUID, now: datetime) -> None: ...
+async def carry_pauses(db: Connection, *, subscriber_id: UUID, replaces: UUID, now: datetime) -> list[Pause]: ...
 
 
 @_sql.statement

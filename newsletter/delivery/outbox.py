@@ -141,6 +141,8 @@ class Outbox:
                 await store.drop_mail(self._db, queued)
             case DeliveryState.FAILED:
                 await store.fail_mail(self._db, queued, reply=outcome.reply)
+                if queued.kind == "contact":  # Somebody waits for an answer, and whoever gives it does not know.
+                    log.warning("contact_mail_refused", outbox_id=queued.outbox_id, code=outcome.code)
             case _:
                 not_before = self._clock.now() + retry_pause(queued.attempts, outcome)
                 await store.defer_mail(self._db, queued, not_before=not_before, reply=outcome.reply)

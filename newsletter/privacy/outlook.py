@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from newsletter.core.database import Database
 from newsletter.core.promises import Promise
 from newsletter.privacy import store
+from newsletter.privacy.rules import RightsRequest
 from newsletter.privacy.service import JOB
 
 _DAY = timedelta(days=1)
@@ -45,6 +46,16 @@ class Forecast:
     removed: int
 
 
+@dataclass(frozen=True)
+class RequestFigures:
+    """Of the register: what waits for an answer."""
+
+    open: int
+    overdue: int
+    refused: int
+    """By the relay: nobody has had the mail."""
+
+
 class Outlook:
     """Over all promises of this installation. Reads, and changes nothing."""
 
@@ -71,6 +82,18 @@ class Outlook:
             last_run=run.last_run if run else None,
             removed=run.removed if run else 0,
             next_run=run.next_run if run else None,
+        )
+
+    async def alarming(self, *, now: datetime) -> list[RightsRequest]:
+        """Requests that somebody has to look at now: overdue, or written on the page and refused by the relay."""
+        return [each for each in await store.rights_requests(self._db) if each.mail == "refused" or each.is_overdue(now)]
+
+    async def requests(self, *, now: datetime) -> RequestFigures:
+        found = await store.rights_requests(self._db)
+        return RequestFigures(
+            open=len(found),
+            overdue=sum(each.is_overdue(now) for each in found),
+            refused=sum(each.mail == "refused" for each in found),
         )
 
     async def forecast(self, *, days: int, now: datetime) -> list[Forecast]:

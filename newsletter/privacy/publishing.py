@@ -7,6 +7,7 @@ are told to confirmed readers, or it is recorded why not.
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -285,6 +286,8 @@ def _notice(is_first: bool, notify: bool, no_notice: str | None) -> tuple[str, s
         return "none", None
     if notify:
         return "mailed", None
+    if "@" in reason or any(unicodedata.category(each) in ("Cc", "Cf", "Cs") for each in reason):
+        raise InvalidInput("The reason is kept for good and names nobody: leave out addresses, and what cannot be seen.")
     if not 1 <= len(reason) <= LONGEST_REASON:
         raise InvalidInput(
             "Say whether readers are told: --notify, or --no-notice REASON with a reason of 1 to 500 characters, which is kept."

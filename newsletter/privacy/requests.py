@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from newsletter.core.audit import Audit
-from newsletter.core.database import Database
+from newsletter.core.database import Connection, Database
 from newsletter.core.errors import InvalidInput, NotFound
 from newsletter.privacy import store
 from newsletter.privacy.rules import RightsRequest, months_later
-from newsletter.privacy.store import ContactMessage
+from newsletter.privacy.store import ContactMessage, RequestRow
 
 KINDS = ("access", "portability", "rectification", "erasure", "restriction", "objection", "question")
 """GDPR Art. 15, 20, 16, 17, 18, 21; and whatever else is asked."""
@@ -66,16 +66,36 @@ class Register:
         async with self._db.transaction() as db:
             message = await store.message_of_request(db, number=number) if number < _TOO_LARGE else None
             if message is None:
-                raise NotFound(f"No message of request {number} is here: what was mailed stands in your mailbox alone.")
+                raise NotFound(await self._why_unread(db, number))
             await self._audit(db, by, "request.read", f"request {number}", now)
         return message
 
+    async def _why_unread(self, db: Connection, number: int) -> str:
+        request = await self._locked(db, number)
+        if request is None:
+            return _not_open(number)
+        if request.writer_erased:
+            return f"The writer of request {number} was erased before it was mailed, and the text with them."
+        if request.has_message:
+            return f"The text of request {number} was never mailed, and is deleted: its time was over."
+        if request.channel == "page":
+            return f"The text of request {number} was mailed, and stands in your mailbox alone."
+        return f"Request {number} came by {request.channel}: what it says stands there alone."
+
+    async def _locked(self, db: Connection, number: int) -> RequestRow | None:
+        return await store.request_by_number(db, number=number) if number < _TOO_LARGE else None
+
     async def done(self, number: int, *, by: str, now: datetime) -> None:
-        """Answered; nothing of it is kept. Raises `NotFound`."""
+        """Answered; the line goes, and a message that no mail hands over any more. Raises `NotFound`."""
         async with self._db.transaction() as db:
-            if number >= _TOO_LARGE or not await store.done_rights_request(db, number=number):
-                raise NotFound(f"There is no open request {number}: see newsletter request list.")
+            if await self._locked(db, number) is None:
+                raise NotFound(_not_open(number))
+            await store.done_rights_request(db, number=number)
             await self._audit(db, by, "request.done", f"request {number}", now)
+
+
+def _not_open(number: int) -> str:
+    return f"There is no open request {number}: see newsletter request list."
 
 
 def _checked_note(given: str) -> str:

@@ -60,17 +60,19 @@ class Rights:
         self._joining = joining
         self._audit = audit
 
-    async def correct(self, who: UUID, *, name: str, language: str, by: Actor, now: datetime) -> None:
-        """Name and language; what stays the same is no event. Raises `InvalidInput`."""
-        checked = checked_name(name)
-        if language not in languages():
+    async def correct(self, who: UUID, *, name: str | None, language: str | None, by: Actor, now: datetime) -> None:
+        """Name and language; None: as it is. What stays the same is no event. Raises `InvalidInput`."""
+        checked = None if name is None else checked_name(name)
+        if language is not None and language not in languages():
             raise InvalidInput(N_("Please choose one of the languages that are offered."), field="language")
         async with self._changing(who, "correct", by, now) as (db, person):
-            await subscribing.correct_person(db, subscriber_id=who, name=checked, language=language)
-            if checked != person.name:
+            called = person.name if checked is None else checked
+            spoken = language or person.language
+            await subscribing.correct_person(db, subscriber_id=who, name=called, language=spoken)
+            if called != person.name:
                 await self._record(db, Event.CORRECTED, person, [None], by, now)
-            if language != person.language:
-                await subscribing.speak(db, subscriber_id=who, language=language)
+            if spoken != person.language:
+                await subscribing.speak(db, subscriber_id=who, language=spoken)
                 await self._record(db, Event.PREFERENCES, person, [None], by, now)
 
     async def restrict(self, who: UUID, list_id: int, *, months: int | None, by: Actor, now: datetime) -> None:

@@ -42,11 +42,15 @@ class RightsRequest:
     due_at: datetime
     note: str
     mail: str | None = None
-    """Of what was written on the page and not handed over: `waiting` for a relay, `refused` by one, `lost` with its time."""
+    """Of what was written on the page and not handed over: `waiting` for a relay, `refused` by one, `lost` with its time,
+    `erased` with whoever wrote it."""
     reply: str | None = None
     """What the relay said."""
     readable_until: datetime | None = None
     """When the text that was not handed over is deleted."""
+
+    def is_overdue(self, now: datetime) -> bool:
+        return self.due_at <= now
 
 
 def months_later(moment: datetime, months: int) -> datetime:

@@ -68,6 +68,15 @@ class ContactMessage:
     received_at: datetime
 
 
+@dataclass(frozen=True)
+class RequestRow:
+    """`has_message`: one that was not handed over as a mail, whether its text is still there or not."""
+
+    channel: str
+    has_message: bool
+    writer_erased: bool
+
+
 @_sql.statement
 async def record_batch(
     db: Connection,
@@ -269,6 +278,10 @@ async def rights_requests(db: Connection) -> list[RightsRequest]: ...
 
 @_sql.statement
 async def message_of_request(db: Connection, *, number: int) -> ContactMessage | None: ...
+
+
+@_sql.statement
+async def request_by_number(db: Connection, *, number: int) -> RequestRow | None: ...
 
 
 @_sql.statement

@@ -74,10 +74,12 @@ class Confirming:
         await store.lock_subscribers(db, subscriber_ids=[link.subscriber_id, *replaced])
 
     async def _replace(self, db: Connection, old: UUID, new: UUID, origin: Origin, language: str, now: datetime) -> None:
-        """The change of address is confirmed: the old one goes, its pauses stay."""
+        """The change of address is confirmed: the old one goes, its pauses stay, and so does what waits for an answer."""
         if await store.lock_subscriber(db, subscriber_id=old) is None:
             return
-        await consent.carry_pauses(db, new, replaces=old, now=now)
+        await store.carry_messages(db, subscriber_id=new, replaces=old)
+        paused = [list_id or None for list_id in await consent.carry_pauses(db, new, replaces=old, now=now)]
+        await self._ledger.record(db, Event.RESTRICTED, new, paused, origin, language=language, now=now, via="link")
         for who in (old, new):
             await self._ledger.record(db, Event.MOVED, who, [None], origin, language=language, now=now, via="link")
         await erasure.erase(db, self._ledger, [old], now=now)

@@ -394,6 +394,10 @@ async def drop_answers(db: Connection, *, subscriber_ids: Sequence[UUID]) -> Non
 
 
 @_sql.statement
+async def carry_messages(db: Connection, *, subscriber_id: UUID, replaces: UUID) -> None: ...
+
+
+@_sql.statement
 async def drop_requests(db: Connection, *, subscriber_ids: Sequence[UUID]) -> None: ...
 
 

@@ -62,13 +62,15 @@ where not exists (select from suppression x where x.subscriber_id = id)
 on conflict do nothing;
 
 -- name: carry_pauses
--- Whoever changes their address has not asked for an end of their pauses. Where the new one is paused too, the longer counts.
+-- Whoever changes their address has not asked for an end of their pauses. Where the new one is paused too, the longer counts. Gives
+-- the pauses as they stand now.
 insert into suppression as s (subscriber_id, list_id, reason, since, until)
 select :subscriber_id, list_id, reason, since, until from suppression
 where subscriber_id = :replaces and reason = 'restricted' and (until is null or until > :now)
 on conflict (subscriber_id, list_id, reason) do update
 set since = greatest(s.since, excluded.since),
-    until = case when s.until is not null and excluded.until is not null then greatest(s.until, excluded.until) end;
+    until = case when s.until is not null and excluded.until is not null then greatest(s.until, excluded.until) end
+returning list_id, until;
 
 -- name: lift_own
 -- What only the person can lift, of that reason and for that list. True when there was something.

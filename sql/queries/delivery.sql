@@ -44,9 +44,18 @@ update outbox set lease_until = null, not_before = :not_before, attempts = attem
 where outbox_id = :outbox_id and epoch = :epoch;
 
 -- name: fail_mail
--- Never tried again; kept until it expires, for whoever asks why it did not come.
-update outbox set state = 'failed', lease_until = null, reply = :reply
-where outbox_id = :outbox_id and epoch = :epoch;
+-- Never tried again; kept until it expires, for whoever asks why it did not come. A message whose line in the register is closed
+-- nobody can read any more: it goes. The lock is on a line that somebody closes at this moment.
+with failed as (
+  update outbox set state = 'failed', lease_until = null, reply = :reply
+  where outbox_id = :outbox_id and epoch = :epoch returning kind, request_id
+), registered as (
+  select r.message_id from failed join rights_request r on failed.kind = 'contact' and r.message_id = failed.request_id
+  for update of r
+)
+delete from contact_message m using failed
+where failed.kind = 'contact' and m.message_id = failed.request_id
+  and not exists (select from registered where registered.message_id = m.message_id);
 
 -- name: expire_mails
 -- What could not be delivered in its time.

@@ -219,10 +219,10 @@ returning number;
 
 -- name: rights_requests
 -- The first to be answered first, with what became of the mail that hands over what was written on the page: null for what was
--- handed over, and for what came otherwise.
+-- handed over, and for what came otherwise. Erased: by its writer, with all else, before anybody could read it.
 select r.number, r.kind, r.channel, r.received_at, r.due_at, r.note,
-       case when r.message_id is null then null when m.message_id is null then 'lost' when o.state = 'failed' then 'refused'
-            else 'waiting' end as mail,
+       case when r.writer_erased then 'erased' when r.message_id is null then null when m.message_id is null then 'lost'
+            when o.state = 'failed' then 'refused' else 'waiting' end as mail,
        o.reply, m.expires_at as readable_until
 from rights_request r
 left join contact_message m using (message_id)
@@ -234,8 +234,13 @@ order by r.due_at, r.number;
 select m.address, m.content, m.received_at from rights_request r join contact_message m using (message_id)
 where r.number = :number;
 
+-- name: request_by_number
+-- Nobody else changes it until this transaction ends: a mail that a relay refuses meanwhile finds it open or closed, not both.
+select channel, message_id is not null as has_message, writer_erased from rights_request where number = :number for update;
+
 -- name: done_rights_request
--- Answered: nothing of it has to be kept, nor what was written, where no mail hands that over any more.
+-- Answered: nothing of it has to be kept, nor what was written, where no mail hands that over any more. One that still waits for a
+-- relay goes out, or is refused and takes the text along (`fail_mail`).
 with done as (
   delete from rights_request where number = :number returning message_id
 ), said as (

@@ -261,9 +261,17 @@ delete from outbox
 where (kind = 'data' and request_id in (select request_id from data_request where subscriber_id = any(:subscriber_ids::uuid[])))
    or (kind = 'contact' and request_id in (select message_id from contact_message where subscriber_id = any(:subscriber_ids::uuid[])));
 
+-- name: carry_messages
+-- Whoever changes their address still wants an answer: what no relay has taken yet goes along, and is answered at the new one.
+update contact_message m set subscriber_id = p.subscriber_id, address = p.address from subscriber p
+where p.subscriber_id = :subscriber_id and m.subscriber_id = :replaces;
+
 -- name: drop_requests
 -- Erasing: what these people handed in and nobody has decided on or answered yet. One that a worker has in hand comes after the
 -- erasure, and is not waited for: it waits for the erasure.
+-- The line of a message in the register stays, and says what became of it. Whoever wrote it wants no answer any more, and nobody
+-- could give one; but whoever looks after people's data has to be able to tell that something came in, and a line that vanishes by
+-- itself looks like one that somebody removed. They close it, which is on record.
 with asked as (
   delete from data_request where request_id in (
     select request_id from data_request where subscriber_id = any(:subscriber_ids::uuid[]) for update skip locked)
@@ -272,7 +280,7 @@ with asked as (
     select message_id from contact_message where subscriber_id = any(:subscriber_ids::uuid[]) for update skip locked)
   returning message_id
 ), registered as (
-  update rights_request r set message_id = null from said where r.message_id = said.message_id
+  update rights_request r set message_id = null, writer_erased = true from said where r.message_id = said.message_id
 )
 delete from signup_request where request_id in (
   select request_id from signup_request where subscriber_id = any(:subscriber_ids::uuid[]) for update skip locked

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from newsletter.privacy.outlook import Standing
+from newsletter.privacy.outlook import RequestFigures, Standing
 from newsletter.web.context import is_ours, moment, services
 
 routes = web.RouteTableDef()
@@ -23,7 +23,9 @@ async def metrics(request: web.Request) -> web.Response:
     if not is_ours(request):
         raise web.HTTPNotFound
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Promises(await services(request).outlook.standings(now=moment(request))))
+    outlook, now = services(request).outlook, moment(request)
+    registry.register(_Promises(await outlook.standings(now=now)))
+    registry.register(_Requests(await outlook.requests(now=now)))
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE})
 
 
@@ -51,3 +53,20 @@ class _Promises(Collector):
             if each.last_run:
                 last_run.add_metric([each.promise], each.last_run.timestamp())
         yield from (due, overdue, oldest, last_run)
+
+
+class _Requests(Collector):
+    """The register of requests about people's data; one may be counted under several states."""
+
+    def __init__(self, figures: RequestFigures) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        waiting = GaugeMetricFamily(
+            "newsletter_rights_requests",
+            "Requests that wait for an answer: all, those past their day, those whose mail a relay refused.",
+            labels=["state"],
+        )
+        for state, count in vars(self._figures).items():
+            waiting.add_metric([state], count)
+        yield waiting

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ from newsletter.settings import Settings
 from tests.conftest import POLICY, SECRET
 
 Run = Callable[..., Awaitable[Result]]
+
+
+class Terminal(StringIO):
+    """What is printed to it, said to be one."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.fixture

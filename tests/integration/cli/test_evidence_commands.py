@@ -46,4 +46,17 @@ async def test_evidence_of_the_deleted_is_opened_held_and_released(run: Run, peo
 
 async def test_a_reason_is_asked_for(run: Run, people: People) -> None:
     assert "--reason" in (await run("evidence", "open", ADA)).output
-    assert (await run("evidence", "open", ADA, "--reason", ADA)).exit_code == 1
+    for reason in (ADA, "a\x1b[31mb", "a\nb", "a\u202eb", " "):
+        assert (await run("evidence", "open", ADA, "--reason", reason)).exit_code == 1
+        assert (await run("evidence", "hold", ADA, "--reason", reason)).exit_code == 1
+    assert await people.count("audit_log") == 0
+
+
+async def test_a_line_within_a_text_does_not_look_like_a_field(run: Run, people: People) -> None:
+    await people.reader(ADA)
+    await people.erase_now((await people.unsubscribe(ADA)).undo_token)
+    lines = (await run("evidence", "open", ADA, *CASE)).output.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("  mail: "))
+    text = lines[first + 1 : lines.index(next(line for line in lines[first:] if "  confirmed  " in line))]
+    assert len(text) > 5
+    assert {line for line in text if line and not line.startswith("    ")} == set()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 
+import pytest
+
+from newsletter.cli.house import warn
 from newsletter.core.database import Database
-from tests.integration.cli.conftest import Run
+from tests.integration.cli.conftest import Run, Terminal
 
 POST = ("--purpose", "Delivers our letters", "--country", "Norway", "--safeguard", "Contract under Art. 28")
 AWAY = "smtps://user:password@smtp.post.example"
@@ -101,6 +105,25 @@ async def test_a_relay_without_a_subprocessor_is_one_line_on_stderr_until_it_has
     added = await run("subprocessor", "add", "Post Ltd", *POST, "--host", "smtp.post.example")
     assert added.stdout.startswith("Post Ltd was added.")
     assert (await run("policy", "show", **away)).stderr == ""
+
+
+def test_a_warning_is_one_line_for_logs_and_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for where, lines in ((StringIO(), 1), (Terminal(), 3)):
+        monkeypatch.setattr("sys.stderr", where)
+        warn("mail goes by smtp.post.example, which no subprocessor has, and the policy says nothing of it. " * 2)
+        told = where.getvalue().splitlines()
+        assert (told[0].startswith("Warning: mail goes by"), len(told)) == (True, lines)
+        assert lines == 1 or max(map(len, told)) <= 80
+
+
+async def test_the_reason_why_nobody_was_told_names_nobody_either(run: Run) -> None:
+    assert (await run("policy", "versions")).output == "No version was published yet: newsletter policy publish\n"
+    assert (await run("policy", "publish", "--yes")).exit_code == 0
+    fewer = {"NEWSLETTER_ERASE_LEFT_DAYS": "7"}
+    for reason in ("a@b.org", "as ada@example.org wished", "a\x1b[31mb"):
+        refused = await run("policy", "publish", "--yes", "--no-notice", reason, **fewer)
+        assert (refused.exit_code, "names nobody" in refused.stderr) == (1, True)
+        assert reason not in refused.stderr
 
 
 async def test_subprocessors_are_added_changed_listed_and_removed(run: Run) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,10 @@ from newsletter.consent import withdrawal_file
 from newsletter.consent.withdrawal_file import Withdrawal
 from newsletter.dev.mailbox import Mailbox
 from tests.conftest import ManualClock
-from tests.integration.cli.conftest import Run
+from tests.integration.cli.conftest import Run, Terminal
 from tests.people import People
 
 ADA, BEN = "ada@example.org", "ben@example.org"
-
-
-class Terminal(StringIO):
-    """What is printed to it, said to be one."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture

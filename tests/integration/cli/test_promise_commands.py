@@ -42,6 +42,41 @@ async def test_the_check_fails_while_all_campaigns_stand_still(run: Run, house: 
     assert (await run("promises")).exit_code == 0
 
 
+async def test_the_check_fails_while_somebody_has_to_look_at_a_request(run: Run, house: House) -> None:
+    clock = DatabaseClock()
+    await clock.refresh(house.db)
+    added = await house.register.add("access", "letter", note="", by="ops", now=clock.now())
+    assert (await run("promises", "--check")).output == "All promises are kept.\n"
+    await house.db.execute("update rights_request set received_at = received_at - interval '40 days', due_at = now()")
+    late = await run("promises", "--check")
+    assert (late.exit_code, late.stdout) == (
+        1,
+        f"Request {added.number}: an answer was due on {clock.now():%Y-%m-%d}: newsletter request list\n",
+    )
+    await house.register.done(added.number, by="ops", now=clock.now())
+
+    await house.db.execute(
+        """with said as (
+             insert into contact_message (subscriber_id, address, content, language, received_at, expires_at)
+             values (gen_random_uuid(), 'ada@example.org', 'x', 'en', now(), '2999-01-01 12:00Z') returning message_id
+           ), mail as (
+             insert into outbox (kind, request_id, list_ids, language, message_id, created_at, expires_at, not_before, state)
+             select 'contact', message_id, '{1}', 'en', gen_random_uuid(), now(), '2999-01-01 12:00Z', now(), 'failed' from said
+           )
+           insert into rights_request (kind, channel, received_at, due_at, message_id)
+           select 'question', 'page', now(), now() + interval '30 days', message_id from said"""
+    )
+    refused = await run("promises", "--check")
+    said = (
+        "Request 2: the relay refused somebody's message about their rights, which is deleted on 2999-01-01 12:00 UTC: "
+        "newsletter request read 2\n"
+    )
+    assert (refused.exit_code, refused.stdout) == (1, said)
+    told = await run("promises", "--check", "--json")
+    assert (told.exit_code, json.loads(told.stdout), "Request 2" in told.stderr) == (1, [], True)
+    assert (await run("promises")).exit_code == 0
+
+
 async def test_the_table_fits_a_terminal_and_json_has_every_field(run: Run, house: House) -> None:
     clock = DatabaseClock()
     await clock.refresh(house.db)

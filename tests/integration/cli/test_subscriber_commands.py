@@ -67,7 +67,8 @@ async def test_what_is_shown_fits_a_terminal_of_eighty_columns(run: Run, people:
         assert ADA in output
     receipt = " ".join((await said(run, "receipt")).split())
     assert "By subscribing you agree that Northwind Society mails you The Northwind Letter, The Digest." in receipt
-    assert "Withdrawn" in receipt
+    assert "Withdrawn 2026-11-21 14:05 UTC, by a link in a mail" in receipt
+    assert receipt.count("Withdrawn") == 1, "of what still holds there is nothing to say"
 
 
 async def test_show_export_and_receipt_speak_json(run: Run, people: People) -> None:
@@ -120,7 +121,17 @@ async def test_of_somebody_erased_there_is_no_receipt_and_it_says_what_is_kept(r
 
 async def test_correct_wants_to_know_what(run: Run, people: People) -> None:
     assert "--name, --language or both" in await said(run, "correct", exit_code=1)
+    await people.reader(ADA)
     assert await said(run, "correct", "--name", "a\tb", exit_code=1)
+    assert await people.count("audit_log") == 0, "nothing was corrected"
+    await said(run, "correct", "--name", "Countess")
+    assert await people.count("audit_log", "action = 'subscriber.correct'") == await people.count("audit_log") == 1
+
+
+async def test_what_a_verb_is_for_is_not_cut_short_in_the_list_of_them(run: Run) -> None:
+    for group in ("subscriber", "request", "policy", "evidence"):
+        assert "Art." not in (await run(group, "--help")).output, group
+    assert "Correct name or language (Article 16)." in (await run("subscriber", "--help")).output
 
 
 async def test_the_register_shows_who_waits_and_since_when_too_long(run: Run, people: People) -> None:
@@ -159,7 +170,32 @@ async def test_the_register_says_how_to_read_what_no_relay_has_taken(run: Run, p
     assert json.loads((await run("request", "read", "1", "--json")).output)["address"] == ADA
     await people.house.db.execute("delete from contact_message")
     assert "was never handed over, and its text is deleted." in " ".join((await run("request", "list")).output.split())
-    assert (await run("request", "read", "1")).exit_code == 1
+    assert "never mailed, and is deleted" in await unread(run, 1)
+
+
+async def unread(run: Run, number: int) -> str:
+    result = await run("request", "read", str(number))
+    assert result.exit_code == 1
+    return " ".join(str(result.output).split())
+
+
+async def test_read_says_where_a_text_is_that_is_not_here(run: Run, people: People) -> None:
+    await people.reader(ADA)
+    await people.house.contact.write(ADA, "What do you hold about me?", "en", None, now=people.clock.at)
+    await people.letters()
+    assert "was mailed, and stands in your mailbox alone" in await unread(run, 1)
+    assert (await run("request", "add", "access", "--channel", "letter")).exit_code == 0
+    assert "Request 2 came by letter" in await unread(run, 2)
+    for number in (3, 2**63):
+        assert f"There is no open request {number}" in await unread(run, number)
+    await people.house.contact.write(ADA, "What do you hold about me?", "en", None, now=people.clock.at)
+    assert (await run("subscriber", "erase", ADA, "--yes")).exit_code == 0
+    assert "erased before it was mailed, and the text with them" in await unread(run, 3)
+    listed = (await run("request", "list")).output
+    assert "Request 3: its writer was erased before it was mailed" in listed
+    assert "`newsletter request done 3`" in listed
+    assert max(map(len, listed.splitlines())) <= 80
+    assert await people.count("audit_log", "action = 'request.read'") == 0
 
 
 async def test_a_note_names_nobody(run: Run, people: People) -> None:

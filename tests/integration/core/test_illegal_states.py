@@ -331,6 +331,9 @@ ILLEGAL: dict[str, list[tuple[dict[str, str], dict[str, str]]]] = {
         (LIST, {"languages": "'{}'"}),
         (LIST, {"sender_id": "2"}),
     ],
+    "rights_request": [
+        (row(kind="'question'", channel="'page'", received_at=NOW, due_at=LATER, writer_erased="true"), row(message_id="1")),
+    ],
     "policy_version": [
         (VERSION, {"version": "0"}),
         (VERSION, {"notice": "'told'"}),

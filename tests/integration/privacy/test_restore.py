@@ -20,9 +20,12 @@ from newsletter.core.database import Database
 from newsletter.core.errors import Conflict
 from newsletter.core.keys import open_keyring
 from newsletter.dev.mailbox import Mailbox
+from newsletter.privacy.rights import EVERY_LIST, Actor
+from newsletter.privacy.rules import months_later
 from newsletter.settings import Settings
+from newsletter.subscribing.rules import Via
 from tests.conftest import SECRET, ManualClock, Server
-from tests.people import People
+from tests.people import WEB, People
 
 STAYS = ["ada@example.org", "ben@example.org"]
 LEAVES, ERASED = "cleo@example.org", "dora@example.org"
@@ -79,6 +82,44 @@ async def test_a_restored_backup_mails_nobody_who_left_since(
         while await worker.run_campaigns_once():
             pass
         assert await _mailed(mailbox) == sorted(2 * STAYS), "two campaigns, each once"
+
+
+async def test_a_pause_that_moved_to_another_address_holds_after_a_restore(
+    people: People, server: Server, settings: Settings, clock: ManualClock, mailbox: Mailbox, tmp_path: Path
+) -> None:
+    """The new address read the same letter when the backup was made, which knows of no pause at all."""
+    old, new, other = LEAVES, *STAYS
+    who = await people.reader(old)
+    for address in (new, other):
+        await people.reader(address)
+    number = await people.house.campaigns.create(NEW, by="test", now=clock.at)
+    dump = tmp_path / "newsletter.dump"
+    await _run(server, "pg_dump", "--format=custom", f"--file={dump}", "--dbname", settings.database_url.get_secret_value())
+
+    clock.move(hours=1)
+    await people.house.rights.restrict(who, EVERY_LIST, months=6, by=Actor(Via.PAGE, WEB), now=clock.at)
+    end = months_later(clock.at, 6)
+    await people.house.rights.move(who, new, by=Actor(Via.PAGE, WEB), now=clock.at)
+    await people.decide()
+    token = await people.confirm_token(new)
+    assert token is not None
+    await people.confirm(token)
+    assert people.house.withdrawal_log is not None
+    await people.house.withdrawal_log.write(now=clock.at)
+
+    clock.move(hours=1)
+    async with _restored(server, dump, settings, clock) as house:
+        worker = house.worker()
+        await house.look_at_withdrawals()
+        assert (await house.replay.run([], by="test", now=clock.at)).restricted == 2
+        again = People(house, clock, mailbox)
+        assert not await again.is_known(old)
+        assert await again.suppressions(new) == {(0, "restricted")}
+        assert await house.db.fetchval("select until from suppression where reason = 'restricted'") == end
+        await house.campaigns.send(number, by="test", now=clock.at)
+        while await worker.run_campaigns_once():
+            pass
+        assert await _mailed(mailbox) == [other]
 
 
 async def _mailed(mailbox: Mailbox) -> list[str]:

@@ -245,6 +245,11 @@ async def test_a_pause_moves_along(people: People) -> None:
     await people.confirm(await asked_of(people, NEW))
     assert await people.suppressions(NEW) == {(0, "restricted")}
     assert (0, "restricted") not in await people.suppressions(ADA)
+    assert await people.events(NEW) == ["asked", "confirmed", "restricted", "moved"]
+    rows = await people.house.db.fetch(
+        "select list_id, occurred_at, until from withdrawal where subscriber_id = $1", people.id_of(NEW)
+    )
+    assert [tuple(row) for row in rows] == [(0, people.clock.at, months_later(people.clock.at, 6))]
 
 
 @pytest.mark.parametrize(("old", "new", "stands"), [(6, 1, 6), (1, 6, 6), (None, 1, None), (1, None, None), (6, None, None)])
@@ -263,6 +268,21 @@ async def test_where_both_addresses_are_paused_the_longer_pause_stands(
         "select until from suppression where (subscriber_id, reason) = ($1, 'restricted')", other
     )
     assert until == (None if stands is None else months_later(at, stands))
+
+
+@pytest.mark.parametrize("first", ["old", "new"])
+async def test_where_both_are_paused_what_was_said_last_counts_as_the_time_of_it(people: People, first: str) -> None:
+    """Else a replay of the earlier one would take back the later."""
+    who, other = await people.reader(ADA), await people.reader(NEW)
+    for each in (who, other) if first == "old" else (other, who):
+        last = people.clock.move(hours=1)
+        await people.house.rights.restrict(each, EVERY_LIST, months=None, by=PAGE, now=last)
+    await people.letters()
+    people.clock.move(minutes=11)
+    await people.house.rights.move(who, NEW, by=PAGE, now=people.clock.at)
+    await people.confirm(await asked_of(people, NEW))
+    stands = "select since from suppression where (subscriber_id, reason) = ($1, 'restricted')"
+    assert await people.house.db.fetchval(stands, other) == last
 
 
 async def test_an_address_that_reads_the_same_letters_is_asked_all_the_same(people: People) -> None:
@@ -315,6 +335,15 @@ async def test_two_who_take_each_others_address_do_not_wait_for_each_other(peopl
     done = await asyncio.gather(*map(people.confirm, tokens), return_exceptions=True)
     assert all(isinstance(each, ExpiredToken) or not isinstance(each, Exception) for each in done), done
     assert await people.count("subscriber") == 1
+
+
+async def test_a_correction_of_one_leaves_the_other_as_it_is(people: People) -> None:
+    who = await people.reader(ADA, name="Ada", language="de")
+    await people.house.rights.correct(who, name=None, language="en", by=PAGE, now=people.clock.at)
+    await people.house.rights.correct(who, name="Countess", language=None, by=PAGE, now=people.clock.at)
+    row = await people.house.db.fetchrow("select name, language from subscriber")
+    assert tuple(row) == ("Countess", "en")
+    assert (await people.events(ADA))[2:] == ["preferences", "corrected"]
 
 
 async def test_who_is_subscribed_to_nothing_has_nothing_to_move(people: People) -> None:

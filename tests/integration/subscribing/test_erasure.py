@@ -13,6 +13,8 @@ from newsletter.core.addresses import parse_address
 from newsletter.core.database import Database
 from newsletter.core.errors import DatabaseError
 from newsletter.privacy.rights import EVERY_LIST, Actor
+from newsletter.settings import Settings
+from newsletter.subscribing import erasure
 from newsletter.subscribing.rules import Via
 from tests.conftest import Server
 from tests.dumps import dump, forms
@@ -206,3 +208,18 @@ async def test_what_postgresql_logs_of_a_refused_row_names_nobody(people: People
     assert log.count("error:") >= len(refused)
     for part in ("zaffre", "quincunx", "syzygy"):
         assert part not in log
+
+
+async def test_what_lets_evidence_of_an_ended_life_be_deleted_ends_with_its_transaction(
+    people: People, settings: Settings
+) -> None:
+    """Connections are lent again as they are."""
+    who = await people.reader(OTHER)
+    await people.unsubscribe(OTHER)
+    await people.sign_up(OTHER)
+    alone = await Database.connect(settings.database_url.get_secret_value(), size=1)
+    async with alone.transaction() as db:
+        await erasure.end_life(db, people.house.ledger, [who], now=people.clock.at)
+    with pytest.raises(DatabaseError, match="InsufficientPrivilege"):
+        await alone.execute("delete from consent_event")
+    await alone.close()

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from newsletter.core.errors import Conflict, ExpiredToken, InvalidToken
+from newsletter.privacy.rights import Actor
 from newsletter.subscribing.rules import Via
 from tests.people import WEB, People, token_in
 
@@ -25,6 +26,18 @@ async def test_unsubscribing_ends_the_subscription_and_keeps_the_evidence(people
     assert (row["state"], row["unsubscribed_at"], row["unsubscribed_via"]) == ("unsubscribed", people.clock.at, "link")
     assert await people.events(ADA) == ["asked", "confirmed", "unsubscribed"]
     assert await people.count("withdrawal", "kind = 'unsubscribed' and occurred_at = $1", people.clock.at) == 1
+
+
+async def test_ending_a_request_that_is_pending_is_numbered_too(people: People) -> None:
+    """A backup that was made before would know the request, and its link confirms."""
+    await people.reader(ADA, "digest")
+    people.clock.move(minutes=11)
+    await people.letters()
+    assert await people.sign_up(ADA, "letter") is not None
+    now = people.clock.move(minutes=1)
+    await people.house.rights.unsubscribe(people.id_of(ADA), by=Actor(Via.PAGE, WEB), now=now)
+    rows = await people.house.db.fetch("select kind, list_id from withdrawal where occurred_at = $1 order by list_id", now)
+    assert [tuple(row) for row in rows] == [("unsubscribed", each.list_id) for each in (people.letter, people.digest)]
 
 
 async def test_looking_changes_nothing_and_shows_nothing_about_the_reader(people: People) -> None:

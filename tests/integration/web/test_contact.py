@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -13,6 +14,8 @@ from pydantic import SecretStr
 from newsletter.app import House
 from newsletter.consent.service import Origin
 from newsletter.core.errors import NotFound
+from newsletter.delivery.store import claim_mails, fail_mail
+from newsletter.privacy import store
 from newsletter.privacy.contact import MOST_PER_NETWORK_HOUR
 from newsletter.privacy.rights import Actor
 from newsletter.privacy.service import Retention
@@ -22,6 +25,8 @@ from tests.integration.web.site import READER, Site, page
 from tests.relay import Say, ScriptedRelay, Stage
 
 CONTACT = "privacy@letters.example"
+MOVED = "moved@example.org"
+PAGE = Actor(Via.PAGE, Origin("/data"))
 MESSAGE = "Please tell me which letters you sent me.\n\nAda"
 
 
@@ -172,7 +177,9 @@ async def test_the_register_goes_on_telling_of_it_when_the_text_is_deleted(site:
         await site.house.register.read(line.number, by="ops", now=clock.at)
 
 
-async def test_it_tells_nothing_of_what_was_handed_over_or_deleted_by_who_wrote_it(site: Site, clock: ManualClock) -> None:
+async def test_it_tells_nothing_of_what_was_handed_over_and_that_the_rest_was_deleted_with_who_wrote_it(
+    site: Site, clock: ManualClock
+) -> None:
     await write(site)
     (waiting,) = await site.house.register.open()
     assert waiting.mail == "waiting"
@@ -180,10 +187,95 @@ async def test_it_tells_nothing_of_what_was_handed_over_or_deleted_by_who_wrote_
     await site.subscribe()
     await write(site)
     await refused(site)
-    actor = Actor(Via.PAGE, Origin("/data"))
-    await site.house.rights.erase(site.id_of(), by=actor, now=clock.at)
-    assert [line.mail for line in await site.house.register.open()] == [None, None]
+    await write(site)
+    await site.house.rights.erase(site.id_of(), by=PAGE, now=clock.at)
+    assert [line.mail for line in await site.house.register.open()] == [None, "erased", "erased"]
+    rows = await site.database()
+    assert rows["contact_message"] == rows["outbox"] == []
+    with pytest.raises(NotFound, match="erased before it was mailed"):
+        await site.house.register.read(2, by="ops", now=clock.at)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_who_moves_before_it_is_handed_over_is_answered_at_the_new_address(
+    site: Site, clock: ManualClock, *, taken: bool
+) -> None:
+    await site.subscribe()
+    await write(site)
+    if not taken:
+        await refused(site)
+    await site.house.rights.move(site.id_of(), MOVED, by=PAGE, now=clock.at)
+    while await site.house.joining.process_once(now=clock.at):
+        pass
+    about = await site.house.db.fetchval("select about from outbox where subscriber_id = $1", site.id_of(MOVED))
+    token = site.house.links.confirm(site.id_of(MOVED), about).rpartition("/")[2]
+    await site.house.confirming.confirm(token, Origin("link"), now=clock.at)
+    (line,) = await site.house.register.open()
+    assert line.mail == ("waiting" if taken else "refused")
+    message = await site.house.register.read(line.number, by="ops", now=clock.at)
+    assert (message.address, message.content) == (MOVED, MESSAGE)
+    held = await site.house.my_data.held(site.id_of(MOVED), now=clock.at)
+    assert [(each.kind, each.address) for each in held.handed_in] == [("contact", MOVED)]
+    assert READER not in str(await site.database())
+    if taken:
+        mail = await mailed(site)
+        assert (mail["Reply-To"], "Please tell me" in mail.get_content()) == (MOVED, True)
+
+
+async def test_a_text_that_is_answered_before_its_mail_is_refused_goes_with_the_refusal(site: Site, clock: ManualClock) -> None:
+    await write(site)
+    await site.house.register.done(1, by="ops", now=clock.at)
+    assert len((await site.database())["contact_message"]) == 1, "its mail still waits, and is made from it"
+    await refused(site)
     assert (await site.database())["contact_message"] == []
+
+
+async def somebody_waits(site: Site, other: asyncio.Task[None]) -> None:
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    while not await site.house.db.fetchval(waiting):
+        assert not other.done()
+
+
+async def test_a_refusal_while_somebody_closes_the_request_takes_the_text_along(site: Site) -> None:
+    await write(site)
+    async with site.house.db.transaction() as db:
+        await store.request_by_number(db, number=1)
+        await store.done_rights_request(db, number=1)
+        refusing = asyncio.create_task(refused(site))
+        await somebody_waits(site, refusing)
+    await refusing
+    assert (await site.database())["contact_message"] == []
+
+
+async def test_closing_a_request_while_its_mail_is_refused_takes_the_text_along(site: Site, clock: ManualClock) -> None:
+    await write(site)
+    (mail,) = await claim_mails(site.house.db, now=clock.at, lease_until=clock.at + timedelta(minutes=1), size=1)
+    async with site.house.db.transaction() as db:
+        await fail_mail(db, mail, reply="5.1.1 no such mailbox")
+        closing = asyncio.create_task(site.house.register.done(1, by="ops", now=clock.at))
+        await somebody_waits(site, closing)
+    await closing
+    assert (await site.database())["contact_message"] == []
+
+
+async def test_a_mail_that_waits_is_sent_though_its_request_was_answered(site: Site, clock: ManualClock) -> None:
+    await write(site)
+    await site.house.register.done(1, by="ops", now=clock.at)
+    assert "Please tell me" in (await mailed(site)).get_content()
+    assert (await site.database())["contact_message"] == []
+
+
+async def test_a_refused_message_is_a_warning_in_the_log_and_a_figure(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    await write(site)
+    capsys.readouterr()
+    await refused(site)
+    logged = capsys.readouterr().out
+    assert "contact_mail_refused" in logged
+    assert not {READER, CONTACT} & set(logged.split())
+    told = await (await site.get("/metrics")).text()
+    assert 'newsletter_rights_requests{state="open"} 1.0' in told
+    assert 'newsletter_rights_requests{state="overdue"} 0.0' in told
+    assert 'newsletter_rights_requests{state="refused"} 1.0' in told
 
 
 async def test_no_single_mail_waits_for_longer_than_the_promise_says(site: Site) -> None:

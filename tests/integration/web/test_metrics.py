@@ -21,6 +21,7 @@ async def figures(site: Site) -> dict[tuple[str, str], float]:
         (sample.name, sample.labels["promise"]): sample.value
         for family in text_string_to_metric_families(await answer.text())
         for sample in family.samples
+        if "promise" in sample.labels
     }
 
 

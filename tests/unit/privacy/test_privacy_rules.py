@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from gettext import NullTranslations
 
 import pytest
 
 from newsletter.consent.rules import Event, Reason
 from newsletter.delivery.rules import DeliveryState
 from newsletter.privacy import words
+from newsletter.privacy.promises import promises
 from newsletter.privacy.rules import OBJECTIONS, Why, months_later
 from newsletter.subscribing.rules import State, Via
 
@@ -37,3 +39,10 @@ def test_there_are_plain_words_for_every_code() -> None:
     assert set(words.OUTCOMES) == {each.value for each in DeliveryState} | {"attempting"}
     assert {each.value for each in Via} <= set(words.VIAS)
     assert set(OBJECTIONS) == set(Why)
+
+
+@pytest.mark.parametrize("hours", [1, 12, 24])
+def test_an_address_that_asked_for_its_data_waits_no_longer_than_the_setting_says(hours: int) -> None:
+    declared = {each.name: each for each in promises(log_days=365, confirm_hours=hours)}
+    assert declared["data-request"].deadline == timedelta(hours=hours)
+    assert f"after {hours} hour" in declared["data-request"].sentence(NullTranslations())
