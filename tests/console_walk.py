@@ -53,7 +53,7 @@ def _values(name: str, pattern: str, before: str, ids: Mapping[str, str]) -> Seq
     if len(words) > 1 and all(re.fullmatch(r"[\w-]+", word) for word in words):
         return words
     place = before.rstrip("/").rpartition("/")[2]
-    for value in (ids.get(place), ids.get(name), ids["list"], ids["subscriber"], "1", "en"):
+    for value in (ids.get(place), ids.get(name), ids["list"], ids["subscriber"], "1", "en", "0" * 32):
         if value is not None and re.fullmatch(pattern, value):
             return [value]
     raise LookupError(f"Nothing fits {name} in {before}")

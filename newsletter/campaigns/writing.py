@@ -244,7 +244,8 @@ class Writing:
         return found
 
     async def here(self, campaign_id: int, *, by: str, now: datetime) -> list[str]:
-        """Note that `by` has it open; who else has."""
+        """Note that `by` has it open; who else has. Raises `NotFound`."""
+        await self._campaigns.status(campaign_id)
         async with self._db.transaction() as db:
             await store.forget_open(db, before=now - OPEN_FOR)
             await store.note_open(db, campaign_id=campaign_id, operator=by, now=now)

@@ -23,7 +23,8 @@ from newsletter.privacy.document import Section, changed_headings, to_markdown, 
 from newsletter.privacy.policy import Particulars, Sources, Version, introduction, sections, unnamed_relays
 from newsletter.privacy.record import Record, make_record
 from newsletter.privacy.service import Retention
-from newsletter.subscribing.lists import MailingList, all_lists, sizes
+from newsletter.subscribing.lists import MailingList, all_lists
+from newsletter.subscribing.reporting import sizes_at_hand
 
 _UNIQUE_VIOLATION = "23505"
 LONGEST_REASON = 500
@@ -266,7 +267,7 @@ class Policy:
         return {language: self._markdown(sources, language) for language in languages()}
 
     async def _audience(self, db: Connection) -> Audience:
-        confirmed = {list_id: states.get("confirmed", 0) for list_id, states in (await sizes(db)).items()}
+        confirmed = {list_id: size.confirmed for list_id, size in (await sizes_at_hand(db)).items()}
         lists = [each for each in await all_lists(db) if confirmed.get(each.list_id)]
         return Audience(lists, sum(confirmed[each.list_id] for each in lists))
 

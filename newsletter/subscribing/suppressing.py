@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 from newsletter.consent import service as consent
@@ -25,7 +26,8 @@ BATCH = 500
 """Addresses that one transaction takes."""
 SHOWN = 100
 """Lines that could not be read, of which the number and the reason are remembered; more are counted."""
-
+GOOD_FOR = timedelta(minutes=10)
+"""For so long counts are remembered, since every code is read for them: 0.1 s for 250,000."""
 
 BY_HAND = tuple(reason for reason in Reason if reason is not Reason.RESTRICTED)
 """What operators may add. A pause is the reader's own."""
@@ -60,6 +62,8 @@ class Suppressing:
         self._keyring = keyring
         self._ledger = ledger
         self._audit = audit
+        self._lately: tuple[datetime, list[SuppressionCount]] | None = None
+        self._counting = asyncio.Lock()
 
     async def add(self, address: str, reason: Reason, *, slug: str | None, by: str, now: datetime) -> int:
         """Returns how many subscriptions ended by it. Raises `InvalidAddress`, `NotFound` when there is no such list."""
@@ -77,6 +81,13 @@ class Suppressing:
 
     async def counts(self, reason: Reason | None, *, now: datetime) -> list[SuppressionCount]:
         return await consent.count_suppressions(self._db, reason, now=now)
+
+    async def counts_lately(self, *, now: datetime) -> tuple[datetime, list[SuppressionCount]]:
+        """All of them for a page, where a figure of some minutes ago will do; with when they were counted."""
+        async with self._counting:
+            if self._lately is None or not timedelta(0) <= now - self._lately[0] < GOOD_FOR:
+                self._lately = now, await self.counts(None, now=now)
+            return self._lately
 
     async def take(self, lines: Iterable[str], reason: Reason, *, slug: str | None, by: str, now: datetime) -> Imported:
         """One address a line, or in the first column of a CSV; a first line without @ is a heading. Only keys are kept.

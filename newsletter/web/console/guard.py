@@ -25,7 +25,7 @@ from yarl import URL
 from newsletter.core.errors import Forbidden, NewsletterError
 from newsletter.operators.rules import Right
 from newsletter.operators.sessions import From, Session, form_token, is_form_token
-from newsletter.web.bodies import LARGEST_FOR_PROGRAMS, File, read_form_with_files
+from newsletter.web.bodies import LARGEST_FOR_PROGRAMS, File, Malformed, read_form_with_files
 from newsletter.web.context import CONSOLE, LONGEST_AGENT, client_address, moment, printable, services
 from newsletter.web.render import prefix
 
@@ -72,12 +72,13 @@ class ConsoleRoutes:
     def _route(self, method: str, path: str, right: Right | None, largest: int) -> Callable[[Handler], Handler]:
         def add(handler: Handler) -> Handler:
             async def guarded(request: web.Request) -> web.StreamResponse:
+                check_address(request)
                 if request.method == "POST":
                     check_same_site(request)
                 if right is not None:
                     await _check(request, right)
                 if request.method == "POST":  # Not before: who may not send a file is not listened to for long.
-                    request[FORM], request[FILES] = await read_form_with_files(request, largest)
+                    request[FORM], request[FILES] = await _read(request, largest)
                     if right is not None:
                         await _check_seal(request)
                 return await handler(request)
@@ -89,6 +90,12 @@ class ConsoleRoutes:
         return add
 
 
+async def _read(request: web.Request, largest: int) -> tuple[MultiDict[str], MultiDict[File]]:
+    """U+0000, which no browser lets anybody type and no column of text holds, becomes a mark that something was there."""
+    fields, files = await read_form_with_files(request, largest)
+    return MultiDict((name, value.replace("\0", "\ufffd")) for name, value in fields.items()), files
+
+
 async def _check(request: web.Request, right: Right) -> None:
     """Raises `SignedOut` and `Forbidden`. What is refused is in the audit log."""
     session, sessions = await session_of(request), services(request).sessions
@@ -96,7 +103,7 @@ async def _check(request: web.Request, right: Right) -> None:
         if session is None:
             await sessions.note_ended(cookie(request), now=moment(request))
         if request.method == "POST":
-            request[FORM], _ = await read_form_with_files(request, LARGEST_FOR_PROGRAMS)
+            request[FORM], _ = await _read(request, LARGEST_FOR_PROGRAMS)
         raise SignedOut("Please sign in.")
     request[SESSION] = session
     if not session.may(right):
@@ -115,6 +122,12 @@ async def _check_seal(request: web.Request) -> None:
 def _route(request: web.Request) -> str:
     resource = request.match_info.route.resource
     return f"{request.method} {resource.canonical if resource else ''}"
+
+
+def check_address(request: web.Request) -> None:
+    """Raises `Malformed` for what no link of ours holds, and no column of text either."""
+    if any("\0" in value for value in (*request.match_info.values(), *request.query.values())):
+        raise Malformed("This address holds a character that no text has. Please follow a link here.")
 
 
 def check_same_site(request: web.Request) -> None:

@@ -78,13 +78,15 @@ async def _suppression(
 ) -> web.Response:
     form = request[FORM] if request.method == "POST" else {}
     lists = await all_lists(services(request).db)
+    counted_at, counts = await services(request).suppressing.counts_lately(now=moment(request))
     return await console_page(
         request,
         "suppression.html",
         status=422 if problem else 200,
         title="Suppression",
         found=found,
-        counts=await services(request).suppressing.counts(None, now=moment(request)),
+        counted_at=counted_at,
+        counts=counts,
         slugs={each.list_id: each.slug for each in lists},
         by_hand=BY_HAND,
         reasons=REASONS,

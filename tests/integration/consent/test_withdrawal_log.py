@@ -359,9 +359,9 @@ def with_file(house: House, path: Path) -> House:
 
 
 async def test_a_worker_writes_the_file_where_there_is_one_beside_all_that_takes_long(house: House, tmp_path: Path) -> None:
-    assert [await schedule.run_due() for schedule in house.worker()._schedules][1:] == []
+    assert ["write:withdrawals"] not in [await schedule.run_due() for schedule in house.worker()._schedules]
     worker = with_file(house, tmp_path / "withdrawals.jsonl").worker()
-    assert [await schedule.run_due() for schedule in worker._schedules][1:] == [["write:withdrawals"]]
+    assert ["write:withdrawals"] in [await schedule.run_due() for schedule in worker._schedules][1:]
 
 
 async def test_a_promise_says_for_how_long_the_files_are_kept(house: House, tmp_path: Path) -> None:

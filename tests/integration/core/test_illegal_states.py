@@ -238,7 +238,7 @@ ILLEGAL: dict[str, list[tuple[dict[str, str], dict[str, str]]]] = {
         (SENDING, {"returned_reason": "'closed'"}),
         (DRAFT | {"returned_reason": "'closed'"}, {"returned_reason": "''"}),
     ],
-    "campaign_progress": [(PROGRESS, {"accepted": "-1"}), (PROGRESS, {"campaign_id": "2"})],
+    "campaign_progress": [(PROGRESS, {"accepted": "-1"}), (PROGRESS, {"campaign_id": "99"})],
     "campaign_report": [
         (REPORT, {"as_of": "null"}),
         (REPORT, {"took": "-1"}),

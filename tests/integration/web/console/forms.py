@@ -22,10 +22,13 @@ class Form:
     typed: list[str] = field(default_factory=list)
 
     def filled(self, text: str) -> Iterator[dict[str, str]]:
-        """Once for each field that takes text, the others as they are; and once with it in all of them."""
+        """Once for each field that takes text, the others as they are."""
         for name in self.typed:
             yield self.fields | {name: text}
-        yield self.fields | dict.fromkeys(self.typed, text)
+
+    def together(self, text: str) -> dict[str, str]:
+        """In all of them at once."""
+        return self.fields | dict.fromkeys(self.typed, text)
 
 
 class _Reader(HTMLParser):

@@ -240,7 +240,7 @@ async def test_images_are_paged_by_a_cursor(editor: Operator, house: House, cloc
         seen += [each for each in links if each.startswith("/console/images/")]
         path = next((f"/console/images{each}" for each in links if each.startswith("?before=")), None)
     assert len(seen) == len(set(seen)) == 60
-    for nonsense in ("x", "1-", "99999999999999999-" + "f" * 32, "-", "1-" + "é" * 32, "%00"):
+    for nonsense in ("x", "1-", "99999999999999999-" + "f" * 32, "-", "1-" + "é" * 32):
         assert (await editor.get(f"/console/images?before={nonsense}")).status == 200
 
 

@@ -25,7 +25,15 @@ from tests.integration.web.console.conftest import HERE, PASSWORD, SAME_SITE, Hi
 from tests.integration.web.console.test_signing_in import code_at, cookie_of, second_secret, sign_in
 from tests.integration.web.site import Site
 
-FILLED = {"number": "999999", "token": "nonsense"}
+FILLED = {
+    "number": "999999",
+    "token": "nonsense",
+    "name": "0" * 32,
+    "slug": "nothing",
+    "id": "00000000-0000-8000-8000-000000000000",
+    "act": "erase",
+    "kind": "json",
+}
 """What stands for each part of a path that varies: something that there is not, so that a walk changes nothing."""
 ROUTES = [route for part in PARTS for route in part.guarded]
 GUARDED = [route for route in ROUTES if route.right is not None]

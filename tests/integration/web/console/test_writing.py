@@ -195,7 +195,7 @@ async def test_what_is_sent_or_scheduled_is_not_changed_and_that_is_said(
 
 async def test_what_cannot_even_be_stored_comes_back_with_all_that_was_typed(editor: Operator, house: House) -> None:
     number = await begin(editor)
-    for fields in ({"subject": "x" * 301}, {"body": "nul \0 here"}, {"preheader": "y" * 301}):
+    for fields in ({"subject": "x" * 301}, {"preheader": "y" * 301}):
         answer = await save(editor, number, 1, **fields)
         text = await answer.text()
         assert answer.status == 422
@@ -551,6 +551,6 @@ async def test_the_service_refuses_what_a_form_cannot_even_send(house: House, ed
     with pytest.raises(InvalidInput):
         await house.writing.save(number, replace(DRAFT, language="e\0"), began_from=0, by="x", now=clock.at)
     assert (await editor.get("/console/campaigns/999/edit")).status == 404
-    assert (await editor.get(f"/console/campaigns/{number}/edit?language=%00")).status in (404, 422)
-    assert (await editor.get(f"/console/campaigns/{number}/versions?language=%00")).status == 200
-    assert (await editor.get(f"/console/campaigns/{number}/versions?language=%00&version=9")).status == 404
+    for page in ("edit?language=%00", "versions?language=%00", "versions?language=en%00&version=9"):
+        assert (await editor.get(f"/console/campaigns/{number}/{page}")).status == 400
+    assert (await editor.get(f"/console/campaigns/{number}/versions?language=fr&version=9")).status == 404
