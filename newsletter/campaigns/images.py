@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from newsletter.campaigns import store
+from newsletter.campaigns import writing_store
 from newsletter.campaigns.image_address import displayed
-from newsletter.campaigns.store import ImageRow
+from newsletter.campaigns.writing_store import ImageRow
 from newsletter.core.audit import Audit
 from newsletter.core.database import Database
 from newsletter.core.errors import Conflict, InvalidInput, NotFound, TooMany
@@ -101,7 +101,7 @@ class Images:
         found = hashlib.sha256(fresh).hexdigest()[:32]
         name = "".join(character for character in re.split(r"[\\/]", name)[-1] if character.isprintable())[:200]
         async with self._db.transaction() as db:
-            is_new = await store.add_image(
+            is_new = await writing_store.add_image(
                 db, hash=found, kind=kind, width=width, height=height, name=name, alt=alt, content=fresh, by=by, now=now
             )
             if is_new:
@@ -110,7 +110,7 @@ class Images:
 
     async def one(self, found: str) -> Image:
         """Raises `NotFound`."""
-        row = await store.image(self._db, hash=found) if _HASH.fullmatch(found) else None
+        row = await writing_store.image(self._db, hash=found) if _HASH.fullmatch(found) else None
         if row is None:
             raise NotFound("There is no such image: it may have been deleted.")
         return self._image(row)
@@ -118,46 +118,46 @@ class Images:
     async def page(self, *, before: tuple[datetime, str] | None = None, size: int = PAGE) -> list[Image]:
         """Newest first; `before` is the last one of the page before."""
         at, last = before or (datetime(9999, 1, 1, tzinfo=UTC), "")
-        return [self._image(row) for row in await store.images(self._db, before=at, last=last, size=size)]
+        return [self._image(row) for row in await writing_store.images(self._db, before=at, last=last, size=size)]
 
     async def content(self, file: str) -> bytes:
         """Of `{hash}.{kind}`. Raises `NotFound`."""
         found, _, kind = file.partition(".")
-        row = await store.image_content(self._db, hash=found) if _HASH.fullmatch(found) else None
+        row = await writing_store.image_content(self._db, hash=found) if _HASH.fullmatch(found) else None
         if row is None or row.kind != kind:
             raise NotFound("There is no such image: it may have been deleted.")
         return row.content
 
     async def known(self, hashes: list[str]) -> set[str]:
         """Which of them there are."""
-        return set(await store.known_images(self._db, hashes=hashes))
+        return set(await writing_store.known_images(self._db, hashes=hashes))
 
     async def describe(self, found: str, alt: str, *, by: str, now: datetime) -> None:
         """Its alternative text, for letters that pick it from now on."""
         alt = _checked_alt(alt)
         async with self._db.transaction() as db:
-            if not _HASH.fullmatch(found) or not await store.set_alt(db, hash=found, alt=alt):
+            if not _HASH.fullmatch(found) or not await writing_store.set_alt(db, hash=found, alt=alt):
                 raise NotFound("There is no such image: it may have been deleted.")
             await self._audit(db, by, "image.describe", found, now)
 
     async def users(self, found: str) -> list[str]:
         """What shows it, in words; ten campaigns and ten layouts at most."""
-        campaigns = await store.image_campaigns(self._db, hash=found)
-        layouts = await store.image_layouts(self._db, hash=found)
+        campaigns = await writing_store.image_campaigns(self._db, hash=found)
+        layouts = await writing_store.image_layouts(self._db, hash=found)
         return [f"campaign “{each.name}”" for each in campaigns] + [f"layout “{name}”" for name in layouts]
 
     async def delete(self, found: str, *, by: str, now: datetime) -> None:
         """Raises `Conflict` while something shows it: mails that were sent load it from here."""
         await self.one(found)
         async with self._db.transaction() as db:
-            users = [f"campaign “{each.name}”" for each in await store.image_campaigns(db, hash=found)]
-            users += [f"layout “{name}”" for name in await store.image_layouts(db, hash=found)]
+            users = [f"campaign “{each.name}”" for each in await writing_store.image_campaigns(db, hash=found)]
+            users += [f"layout “{name}”" for name in await writing_store.image_layouts(db, hash=found)]
             if users:
                 raise Conflict(
                     f"This image is shown by {', '.join(users[:3])}{' and others' if len(users) > 3 else ''}: it stays, since"
                     " mails that were sent load it from here. Take it out of drafts and layouts first."
                 )
-            await store.drop_image(db, hash=found)
+            await writing_store.drop_image(db, hash=found)
             await self._audit(db, by, "image.delete", found, now)
 
     def _image(self, row: ImageRow) -> Image:

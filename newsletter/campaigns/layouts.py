@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from newsletter.campaigns import store
+from newsletter.campaigns import writing_store
 from newsletter.campaigns.content import Draft, Format, Reader, RenderedMail
 from newsletter.campaigns.framing import Framing
-from newsletter.campaigns.store import LayoutLine, LayoutRow
+from newsletter.campaigns.writing_store import LayoutLine, LayoutRow
 from newsletter.core.audit import Audit
 from newsletter.core.database import Database
 from newsletter.core.errors import Conflict, DatabaseError, InvalidInput, NotFound
@@ -51,11 +51,11 @@ class Layouts:
 
     async def page(self, *, after: str = "", size: int = PAGE) -> list[LayoutLine]:
         """By name; `after` is the last one of the page before."""
-        return await store.layouts(self._db, after=after, size=size)
+        return await writing_store.layouts(self._db, after=after, size=size)
 
     async def one(self, layout_id: int) -> LayoutRow:
         """Raises `NotFound`."""
-        found = await store.layout(self._db, layout_id=layout_id) if 0 < layout_id < 2**31 else None
+        found = await writing_store.layout(self._db, layout_id=layout_id) if 0 < layout_id < 2**31 else None
         if found is None:
             raise NotFound("There is no such layout: it may have been deleted.")
         return found
@@ -65,7 +65,7 @@ class Layouts:
         new = await self._checked(new)
         async with self._db.transaction() as db:
             layout_id = await _unique(
-                store.add_layout(
+                writing_store.add_layout(
                     db,
                     name=new.name,
                     subject=new.subject,
@@ -85,7 +85,7 @@ class Layouts:
         new = await self._checked(new)
         async with self._db.transaction() as db:
             saved = await _unique(
-                store.save_layout(
+                writing_store.save_layout(
                     db,
                     layout_id=layout_id,
                     version=began_from,
@@ -107,7 +107,7 @@ class Layouts:
         found = await self.one(layout_id)
         for number in range(1, 100):
             name = f"{found.name[:80]} (copy{'' if number == 1 else f' {number}'})"
-            if await store.layout_named(self._db, name=name) is None:
+            if await writing_store.layout_named(self._db, name=name) is None:
                 new = NewLayout(name, found.subject, found.preheader, Format(found.format), found.body)
                 return await self.create(new, by=by, now=now)
         raise Conflict("There are a hundred copies of this layout already: delete some.")
@@ -115,7 +115,7 @@ class Layouts:
     async def delete(self, layout_id: int, *, by: str, now: datetime) -> None:
         """Campaigns that began from it keep their text. Raises `NotFound`."""
         async with self._db.transaction() as db:
-            if not 0 < layout_id < 2**31 or not await store.drop_layout(db, layout_id=layout_id):
+            if not 0 < layout_id < 2**31 or not await writing_store.drop_layout(db, layout_id=layout_id):
                 raise NotFound("There is no such layout: it may have been deleted.")
             await self._audit(db, by, "layout.delete", f"layout {layout_id}", now)
 

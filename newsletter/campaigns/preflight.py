@@ -16,13 +16,13 @@ from enum import StrEnum
 from html import unescape
 from typing import Protocol
 
-from newsletter.campaigns import store
+from newsletter.campaigns import writing_store
 from newsletter.campaigns.content import CompiledContent, Reader
 from newsletter.campaigns.image_address import hash_in
 from newsletter.campaigns.looking import Look, look_at
 from newsletter.campaigns.service import Campaigns, Preview
-from newsletter.campaigns.store import LeftOut, SampleRow
 from newsletter.campaigns.writing import Fault, Page, Writing
+from newsletter.campaigns.writing_store import LeftOut, SampleRow
 from newsletter.core.database import Database
 from newsletter.core.errors import InvalidContent
 from newsletter.core.i18n import language_name
@@ -139,7 +139,7 @@ class Preflight:
     async def report(self, campaign_id: int, *, now: datetime) -> Report:
         """Raises `NotFound`."""
         page = await self._writing.page(campaign_id)
-        sample = await store.audience_sample(self._db, list_id=page.mailing_list.list_id, size=SAMPLE)
+        sample = await writing_store.audience_sample(self._db, list_id=page.mailing_list.list_id, size=SAMPLE)
         readers = await delivery.count_audience(self._db, list_id=page.mailing_list.list_id)
         general = [
             *(await self._audience(page.mailing_list, readers, now)),
@@ -216,7 +216,7 @@ class Preflight:
         title = "Images"
         hashes = {each.source: hash_in(each.source) for each in look.images}
         ours = {source: found for source, found in hashes.items() if found and source.startswith(f"{self._base_url}/")}
-        known = set(await store.known_images(self._db, hashes=sorted(set(ours.values()))))
+        known = set(await writing_store.known_images(self._db, hashes=sorted(set(ours.values()))))
         gone = [f"{source}: was deleted" for source, found in ours.items() if found not in known]
         bare = [f"{each.source}: no alternative text" for each in look.images if not each.alt.strip()]
         unsized = [f"{each.source}: no width" for each in look.images if not each.width]
@@ -269,9 +269,9 @@ class Preflight:
 
     async def _audience(self, mailing_list: MailingList, readers: int, now: datetime) -> list[Check]:
         list_id = mailing_list.list_id
-        suppressed = await store.suppressed_sample(self._db, list_id=list_id, size=SAMPLE, now=now)
-        pending = await store.count_pending(self._db, list_id=list_id)
-        unsubscribed = await store.count_unsubscribed(self._db, list_id=list_id)
+        suppressed = await writing_store.suppressed_sample(self._db, list_id=list_id, size=SAMPLE, now=now)
+        pending = await writing_store.count_pending(self._db, list_id=list_id)
+        unsubscribed = await writing_store.count_unsubscribed(self._db, list_id=list_id)
         left_out = [
             *([f"{pending:,} have not confirmed yet"] if pending else []),
             *([f"{unsubscribed:,} have unsubscribed and are not deleted yet"] if unsubscribed else []),

@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from newsletter.campaigns import store
+from newsletter.campaigns import reporting_store
+from newsletter.campaigns.reporting_store import DomainRow, DueReport, Point
 from newsletter.campaigns.service import Status
-from newsletter.campaigns.store import DomainRow, DueReport, Point
 from newsletter.core.database import Database
 from newsletter.core.errors import DatabaseError
 from newsletter.core.logs import get_logger
@@ -85,13 +85,13 @@ class Reporting:
 
     async def sample(self, *, now: datetime) -> None:
         """Note the totals of every campaign that is under way, or has just ended, where they have changed."""
-        await store.sample_progress(self._db, now=now, quiet_until=now - SAMPLE_EVERY)
-        await store.thin_progress(self._db, most=MOST_POINTS)
+        await reporting_store.sample_progress(self._db, now=now, quiet_until=now - SAMPLE_EVERY)
+        await reporting_store.thin_progress(self._db, most=MOST_POINTS)
 
     async def make_due(self, *, now: datetime, before_each: Callable[[], Awaitable[None]]) -> int:
         """Make the reports that are due; returns how many. One that cannot be made does not keep the others."""
         made = 0
-        for due in await store.due_reports(self._db, now=now):
+        for due in await reporting_store.due_reports(self._db, now=now):
             await before_each()
             try:
                 await self._make(due, now)
@@ -102,36 +102,36 @@ class Reporting:
         return made
 
     async def _make(self, due: DueReport, now: datetime) -> None:
-        await store.put_off_report(self._db, campaign_id=due.campaign_id, next_at=now + PUT_OFF)
+        await reporting_store.put_off_report(self._db, campaign_id=due.campaign_id, next_at=now + PUT_OFF)
         began = time.perf_counter()
-        groups = await store.count_reasons(self._db, campaign_id=due.campaign_id, week=due.week)
+        groups = await reporting_store.count_reasons(self._db, campaign_id=due.campaign_id, week=due.week)
         counted: Counter[tuple[str, str]] = Counter()
         for group in groups:
             reason = reason_of(group.state, code=group.code, status=group.status, paced=group.paced, hint=group.hint)
             counted[group.state, reason.value] += group.count
         async with self._db.transaction() as db:
-            await store.drop_reasons(db, campaign_id=due.campaign_id)
+            await reporting_store.drop_reasons(db, campaign_id=due.campaign_id)
             for (state, name), count in counted.items():
-                await store.put_reason(db, campaign_id=due.campaign_id, state=state, reason=name, count=count)
-            await store.drop_domains(db, campaign_id=due.campaign_id)
-            await store.count_domains(db, campaign_id=due.campaign_id, week=due.week, fewest=FEWEST_READERS)
+                await reporting_store.put_reason(db, campaign_id=due.campaign_id, state=state, reason=name, count=count)
+            await reporting_store.drop_domains(db, campaign_id=due.campaign_id)
+            await reporting_store.count_domains(db, campaign_id=due.campaign_id, week=due.week, fewest=FEWEST_READERS)
             took = time.perf_counter() - began
-            await store.finish_report(
+            await reporting_store.finish_report(
                 db, campaign_id=due.campaign_id, as_of=now, took=took, next_at=next_report(due.finished_at, took, now)
             )
 
     async def report(self, campaign_id: int, *, under_way: bool) -> Report:
         """What there is so far."""
-        rows = await store.reasons(self._db, campaign_id=campaign_id)
+        rows = await reporting_store.reasons(self._db, campaign_id=campaign_id)
         reasons = []
         for row in rows:
             told = explain(row.state, row.reason, under_way=under_way)
             reasons.append(ReasonLine(row.state, told.words, told.next, told.about_us, shown(row.count)))
         return Report(
-            as_of=await store.report_made(self._db, campaign_id=campaign_id),
+            as_of=await reporting_store.report_made(self._db, campaign_id=campaign_id),
             reasons=reasons,
-            domains=[_domain(row) for row in await store.domains(self._db, campaign_id=campaign_id)],
-            points=await store.progress(self._db, campaign_id=campaign_id, since=_LONG_AGO),
+            domains=[_domain(row) for row in await reporting_store.domains(self._db, campaign_id=campaign_id)],
+            points=await reporting_store.progress(self._db, campaign_id=campaign_id, since=_LONG_AGO),
         )
 
 

@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from newsletter.campaigns import store
+from newsletter.campaigns import reporting_store, store
 from newsletter.campaigns.content import Draft, Format, RenderedMail
 from newsletter.campaigns.framing import Framing, check_language
 from newsletter.campaigns.letter import Letter
-from newsletter.campaigns.store import CampaignRow, Standing
+from newsletter.campaigns.reporting_store import Standing
+from newsletter.campaigns.store import CampaignRow
 from newsletter.consent.service import refuse_standstill
 from newsletter.core.addresses import parse_address
 from newsletter.core.audit import Audit
@@ -311,7 +312,7 @@ class Campaigns:
             message_domain=mailing_list.sender.domain,
             now=now,
         )
-        await store.open_report(db, campaign_id=campaign_id, now=now)
+        await reporting_store.open_report(db, campaign_id=campaign_id, now=now)
         await self._audit(db, by, "campaign.send", f"campaign {campaign_id}", now)
         return planned
 
@@ -365,7 +366,7 @@ class Campaigns:
 
     async def status(self, campaign_id: int) -> Status:
         """Where it stands now."""
-        found = await store.standing(self._db, campaign_id=campaign_id) if 0 < campaign_id < 2**31 else None
+        found = await reporting_store.standing(self._db, campaign_id=campaign_id) if 0 < campaign_id < 2**31 else None
         if found is None:
             raise NotFound(f"There is no campaign {campaign_id}.")
         return _status(found)
@@ -378,7 +379,7 @@ class Campaigns:
         self, *, before: int = 2**31 - 1, size: int = 50, state: str | None = None, list_id: int | None = None
     ) -> list[Status]:
         """Newest first; `before` is the last number of the page before. Of one state or list where that is named."""
-        found = await store.standings(self._db, before=before, size=size, state=state, list_id=list_id)
+        found = await reporting_store.standings(self._db, before=before, size=size, state=state, list_id=list_id)
         return [_status(each) for each in found]
 
 

@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from newsletter.campaigns import store
-from newsletter.campaigns.store import Point, StandingNow
+from newsletter.campaigns import reporting_store
+from newsletter.campaigns.reporting_store import Point, StandingNow
 from newsletter.core.database import Database
 from newsletter.core.errors import DatabaseError, NotFound
 from newsletter.core.logs import get_logger
@@ -207,14 +207,14 @@ class Watching:
             await asyncio.sleep(self._every)
 
     async def _look(self, campaign_id: int, marks: Sequence[Mark]) -> Progress:
-        found = await store.standing_now(self._db, campaign_id=campaign_id)
+        found = await reporting_store.standing_now(self._db, campaign_id=campaign_id)
         if found is None:
             raise NotFound(f"There is no campaign {campaign_id}.")
         return _progress(campaign_id, found, marks, self._now())
 
     async def _marks(self, campaign_id: int) -> list[Mark]:
         """What the worker noted lately, so that whoever comes first sees a rate at once."""
-        points = await store.progress(self._db, campaign_id=campaign_id, since=self._now() - SHOWN)
+        points = await reporting_store.progress(self._db, campaign_id=campaign_id, since=self._now() - SHOWN)
         return [Mark(point.taken_at, _done(point)) for point in points]
 
 

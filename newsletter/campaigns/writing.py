@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from newsletter.campaigns import store
+from newsletter.campaigns import store, writing_store
 from newsletter.campaigns.content import CompiledContent, Draft, Format, Reader, RenderedMail
 from newsletter.campaigns.framing import Framing, check_language
 from newsletter.campaigns.rules import OPEN_FOR, thinned
 from newsletter.campaigns.service import Campaigns
-from newsletter.campaigns.store import VersionLine, VersionRow, WrittenLanguage, WrittenRow
+from newsletter.campaigns.writing_store import VersionLine, VersionRow, WrittenLanguage, WrittenRow
 from newsletter.core.addresses import parse_address
 from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
@@ -130,7 +130,7 @@ class Writing:
         chosen = list(dict.fromkeys(languages)) or [mailing_list.languages[0]]
         for language in chosen:
             check_language(language, mailing_list)
-        start = await store.layout(self._db, layout_id=layout_id) if layout_id is not None else None
+        start = await writing_store.layout(self._db, layout_id=layout_id) if layout_id is not None else None
         if layout_id is not None and start is None:
             raise InvalidInput("This layout was deleted: choose another, or none.", field="layout")
         drafts = [
@@ -155,7 +155,7 @@ class Writing:
         if row is None:
             raise NotFound(f"There is no campaign {campaign_id}.")
         mailing_list = await list_by_id(self._db, row.list_id)
-        written = await store.written_languages(self._db, campaign_id=campaign_id)
+        written = await writing_store.written_languages(self._db, campaign_id=campaign_id)
         order = {language: number for number, language in enumerate(mailing_list.languages)}
         written.sort(key=lambda each: order.get(each.language, len(order)))
         return Page(campaign_id, row.name, row.state, mailing_list, tuple(written))
@@ -164,7 +164,7 @@ class Writing:
         """What is written in that language. Raises `InvalidContent` for one that neither the list nor the campaign has."""
         if language not in {each.language for each in page.written}:
             check_language(language, page.mailing_list)
-        row = await store.written(self._db, campaign_id=page.campaign_id, language=language)
+        row = await writing_store.written(self._db, campaign_id=page.campaign_id, language=language)
         if row is None:
             return Text(Draft(language, "", "", Format.MARKDOWN, ""), 0)
         return _text(row, (await self._checked(_text(row).draft, page.mailing_list))[1] if row.fault else None)
@@ -180,9 +180,9 @@ class Writing:
         _, fault = await self._checked(draft, page.mailing_list)
         async with self._db.transaction() as db:
             await self._hold(db, campaign_id)
-            current = await store.written(db, campaign_id=campaign_id, language=draft.language)
+            current = await writing_store.written(db, campaign_id=campaign_id, language=draft.language)
             if current and _text(current).draft == draft:
-                await store.set_fault(
+                await writing_store.set_fault(
                     db,
                     campaign_id=campaign_id,
                     language=draft.language,
@@ -213,10 +213,10 @@ class Writing:
         """Without this language; its versions stay. Raises `NotFound`, and `Conflict` for the only one that there is."""
         async with self._db.transaction() as db:
             await self._hold(db, campaign_id)
-            if len(await store.written_languages(db, campaign_id=campaign_id)) < 2:
+            if len(await writing_store.written_languages(db, campaign_id=campaign_id)) < 2:
                 raise Conflict("A campaign needs one language at least: write in another before this one is left out.")
-            await store.keep_before(db, campaign_id=campaign_id, language=language)
-            if not await store.drop_content(db, campaign_id=campaign_id, language=language):
+            await writing_store.keep_before(db, campaign_id=campaign_id, language=language)
+            if not await writing_store.drop_content(db, campaign_id=campaign_id, language=language):
                 raise NotFound("Nothing is written in this language.")
             await self._audit(db, by, "campaign.leave_out", f"campaign {campaign_id}, {language[:20]}", now)
 
@@ -225,17 +225,17 @@ class Writing:
         name = check_name(name)
         async with self._db.transaction() as db:
             await self._hold(db, campaign_id)
-            if await store.rename_campaign(db, campaign_id=campaign_id, name=name):
+            if await writing_store.rename_campaign(db, campaign_id=campaign_id, name=name):
                 await self._audit(db, by, "campaign.rename", f"campaign {campaign_id}", now)
 
     async def versions(self, campaign_id: int, language: str) -> list[VersionLine]:
         """Newest first."""
-        return await store.versions(self._db, campaign_id=campaign_id, language=language)
+        return await writing_store.versions(self._db, campaign_id=campaign_id, language=language)
 
     async def version(self, campaign_id: int, language: str, version: int) -> VersionRow:
         """Raises `NotFound`."""
         found = (
-            await store.version(self._db, campaign_id=campaign_id, language=language, version=version)
+            await writing_store.version(self._db, campaign_id=campaign_id, language=language, version=version)
             if 0 < version < 2**31 and "\0" not in language
             else None
         )
@@ -247,9 +247,9 @@ class Writing:
         """Note that `by` has it open; who else has. Raises `NotFound`."""
         await self._campaigns.status(campaign_id)
         async with self._db.transaction() as db:
-            await store.forget_open(db, before=now - OPEN_FOR)
-            await store.note_open(db, campaign_id=campaign_id, operator=by, now=now)
-            return await store.open_by(db, campaign_id=campaign_id, operator=by, since=now - OPEN_FOR)
+            await writing_store.forget_open(db, before=now - OPEN_FOR)
+            await writing_store.note_open(db, campaign_id=campaign_id, operator=by, now=now)
+            return await writing_store.open_by(db, campaign_id=campaign_id, operator=by, since=now - OPEN_FOR)
 
     async def preview(self, draft: Draft, mailing_list: MailingList, *, name: str, now: datetime) -> RenderedMail:
         """What a reader of that name would see, of a draft that need not be saved. Raises `InvalidContent`."""
@@ -290,7 +290,7 @@ class Writing:
 
     async def _hold(self, db: Connection, campaign_id: int) -> None:
         """Raises `Conflict` for what is not being written any more."""
-        held = await store.hold_draft(db, campaign_id=campaign_id) if 0 < campaign_id < 2**31 else None
+        held = await writing_store.hold_draft(db, campaign_id=campaign_id) if 0 < campaign_id < 2**31 else None
         if held is None:
             raise NotFound(f"There is no campaign {campaign_id}.")
         if held.state == "scheduled":
@@ -303,23 +303,23 @@ class Writing:
     ) -> None:
         if current is None or current.version == began_from:
             return
-        last = await store.version(db, campaign_id=campaign_id, language=language, version=current.version)
+        last = await writing_store.version(db, campaign_id=campaign_id, language=language, version=current.version)
         raise Overtaken(_text(current), last.saved_by if last else "", last.saved_at if last else None)
 
     async def _next(self, db: Connection, campaign_id: int, draft: Draft, fault: Fault | None, by: str, now: datetime) -> int:
         """The version after the last one. Old ones are thinned out."""
-        await store.keep_before(db, campaign_id=campaign_id, language=draft.language)
-        version = 1 + await store.last_version(db, campaign_id=campaign_id, language=draft.language)
+        await writing_store.keep_before(db, campaign_id=campaign_id, language=draft.language)
+        version = 1 + await writing_store.last_version(db, campaign_id=campaign_id, language=draft.language)
         await _put(db, campaign_id, draft, version, fault, by, now)
-        old = thinned(await store.versions(db, campaign_id=campaign_id, language=draft.language), now)
+        old = thinned(await writing_store.versions(db, campaign_id=campaign_id, language=draft.language), now)
         if old:
-            await store.drop_versions(db, campaign_id=campaign_id, language=draft.language, numbers=old)
+            await writing_store.drop_versions(db, campaign_id=campaign_id, language=draft.language, numbers=old)
         return version
 
     async def _is_same_sitting(
         self, db: Connection, campaign_id: int, language: str, version: int, by: str, now: datetime
     ) -> bool:
-        before = await store.version(db, campaign_id=campaign_id, language=language, version=version - 1)
+        before = await writing_store.version(db, campaign_id=campaign_id, language=language, version=version - 1)
         return before is not None and before.saved_by == by and now - before.saved_at < SITTING
 
 
@@ -344,8 +344,8 @@ async def _put(
         "format": draft.format.value,
         "body": draft.body,
     }
-    await store.save_content(db, **words, fault=fault.sentence[:2000] if fault else None)  # type: ignore[arg-type]
-    await store.add_version(db, **words, by=by, now=now)  # type: ignore[arg-type]
+    await writing_store.save_content(db, **words, fault=fault.sentence[:2000] if fault else None)  # type: ignore[arg-type]
+    await writing_store.add_version(db, **words, by=by, now=now)  # type: ignore[arg-type]
 
 
 def _text(row: WrittenRow, fault: Fault | None = None) -> Text:

@@ -17,9 +17,9 @@ from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import InvalidAddress, InvalidInput
 from newsletter.core.keys import Keyring
-from newsletter.subscribing import store
+from newsletter.subscribing import lists_store
 from newsletter.subscribing.lists import MailingList, list_by_slug
-from newsletter.subscribing.store import Beginning
+from newsletter.subscribing.lists_store import Beginning
 from newsletter.subscribing.views import PersonRow
 
 PAGE = 50
@@ -89,7 +89,7 @@ class Browsing:
                 ids = await self._ids_after(db, wanted, mailing_list, after or FIRST, now)
                 is_first, is_last = after is None, len(ids) <= PAGE
                 ids = ids[:PAGE]
-            people = await store.people(db, subscriber_ids=ids, now=now)
+            people = await lists_store.people(db, subscriber_ids=ids, now=now)
             await self._audit(db, by, "subscriber.list", _said(wanted), now)
         return Readers(people, None if is_first or not ids else ids[0], None if is_last or not ids else ids[-1])
 
@@ -103,11 +103,13 @@ class Browsing:
             raise InvalidInput("No address looks like this: please check it.", field="address")
         async with self._db.transaction() as db:
             await self._audit(db, by, "subscriber.find", "a whole address" if exact else "the beginning of an address", now)
-            if exact is not None and (people := await store.people(db, subscriber_ids=[exact], now=now)):
+            if exact is not None and (people := await lists_store.people(db, subscriber_ids=[exact], now=now)):
                 return Found(people, exact)
-            found = await store.beginning_with(db, beginning=beginning, after=place, after_id=after or FIRST, size=PAGE + 1)
+            found = await lists_store.beginning_with(
+                db, beginning=beginning, after=place, after_id=after or FIRST, size=PAGE + 1
+            )
             shown = found[:PAGE]
-            people = await store.people(db, subscriber_ids=[row.subscriber_id for row in shown], now=now)
+            people = await lists_store.people(db, subscriber_ids=[row.subscriber_id for row in shown], now=now)
         last: Beginning | None = shown[-1] if len(found) > PAGE else None
         return Found(people, exact, last.subscriber_id if last else None, last.place if last else "")
 
@@ -122,22 +124,22 @@ class Browsing:
     ) -> list[UUID]:
         list_id, size = mailing_list.list_id if mailing_list else None, PAGE + 1
         if wanted.standing is Standing.PAUSED:
-            return await store.paused_after(db, list_id=list_id, after=after, size=size, now=now)
+            return await lists_store.paused_after(db, list_id=list_id, after=after, size=size, now=now)
         if wanted == Wanted():
-            return await store.people_after(db, after=after, size=size)
+            return await lists_store.people_after(db, after=after, size=size)
         states = [wanted.standing.value] if wanted.standing else _STATES
-        return await store.subscribed_after(db, list_id=list_id, states=states, after=after, size=size)
+        return await lists_store.subscribed_after(db, list_id=list_id, states=states, after=after, size=size)
 
     async def _ids_before(
         self, db: Connection, wanted: Wanted, mailing_list: MailingList | None, before: UUID, now: datetime
     ) -> list[UUID]:
         list_id, size = mailing_list.list_id if mailing_list else None, PAGE + 1
         if wanted.standing is Standing.PAUSED:
-            return await store.paused_before(db, list_id=list_id, before=before, size=size, now=now)
+            return await lists_store.paused_before(db, list_id=list_id, before=before, size=size, now=now)
         if wanted == Wanted():
-            return await store.people_before(db, before=before, size=size)
+            return await lists_store.people_before(db, before=before, size=size)
         states = [wanted.standing.value] if wanted.standing else _STATES
-        return await store.subscribed_before(db, list_id=list_id, states=states, before=before, size=size)
+        return await lists_store.subscribed_before(db, list_id=list_id, states=states, before=before, size=size)
 
 
 def _said(wanted: Wanted) -> str:

@@ -13,7 +13,7 @@ from newsletter.core.errors import Conflict, DatabaseError, InvalidInput, NotFou
 from newsletter.core.i18n import language_name
 from newsletter.delivery.relays import Relay, known_relay
 from newsletter.subscribing import lists as rules
-from newsletter.subscribing import store
+from newsletter.subscribing import lists_store
 from newsletter.subscribing.lists import MailingList, NewList, NewSender, list_by_id, list_by_slug
 from newsletter.subscribing.mails import consent_wording
 from newsletter.subscribing.views import SenderRow
@@ -39,11 +39,11 @@ class ListEditing:
         self._base_host = base_host
 
     async def choices(self) -> Choices:
-        return Choices(await store.senders(self._db), [relay.name for relay in self._relays])
+        return Choices(await lists_store.senders(self._db), [relay.name for relay in self._relays])
 
     async def sender(self, sender_id: int) -> SenderRow:
         """Raises `NotFound`."""
-        for row in await store.senders(self._db):
+        for row in await lists_store.senders(self._db):
             if row.sender_id == sender_id:
                 return row
         raise NotFound("There is no such sender.")
@@ -64,13 +64,13 @@ class ListEditing:
         rules.check_list(replace(new, slug=slug))
         async with self._db.transaction() as db:
             before = await list_by_slug(db, slug)
-            if not await store.lock_list(db, list_id=before.list_id):
+            if not await lists_store.lock_list(db, list_id=before.list_id):
                 raise Conflict(CLOSED)
             await self._check_languages(db, before, new)
-            sender_id = await store.find_sender(db, name=sender)
+            sender_id = await lists_store.find_sender(db, name=sender)
             if sender_id is None:
                 raise InvalidInput("There is no sender of that name: choose one of those that there are.", field="sender")
-            await store.edit_list(
+            await lists_store.edit_list(
                 db,
                 list_id=before.list_id,
                 sender_id=sender_id,
@@ -81,7 +81,7 @@ class ListEditing:
                 rate=rules.possible_rate(new.rate),
             )
             await rules.put_texts(db, before.list_id, new.texts)
-            await store.drop_list_texts(db, list_id=before.list_id, languages=list(new.texts))
+            await lists_store.drop_list_texts(db, list_id=before.list_id, languages=list(new.texts))
             after = await list_by_id(db, before.list_id)
             await _note_wordings(db, after, now)
             await self._audit(db, by, "list.edit", f"list {slug}: {_changes(before, after)}", now)
@@ -93,7 +93,7 @@ class ListEditing:
         relay = known_relay(relay, self._relays) if relay else None
         async with self._db.transaction() as db:
             try:
-                found = await store.edit_sender(db, sender_id=sender_id, relay=relay, **asdict(checked))
+                found = await lists_store.edit_sender(db, sender_id=sender_id, relay=relay, **asdict(checked))
             except DatabaseError as error:
                 if error.sqlstate == rules.UNIQUE_VIOLATION:
                     raise InvalidInput("Another sender has this name: choose another.", field="sender name") from None
@@ -114,7 +114,7 @@ class ListEditing:
 
     async def _check_languages(self, db: Connection, before: MailingList, new: NewList) -> None:
         for language in before.languages:
-            if language not in new.texts and await store.speaks(db, list_id=before.list_id, language=language):
+            if language not in new.texts and await lists_store.speaks(db, list_id=before.list_id, language=language):
                 raise InvalidInput(
                     f"Somebody reads this list in {language_name(language)}, so that the language has to stay.",
                     field=f"name.{language}",
@@ -126,7 +126,7 @@ async def _note_wordings(db: Connection, mailing_list: MailingList, now: datetim
     for language in mailing_list.languages:
         words = consent_wording([mailing_list], language)
         wording_hash = await consent.keep_wording(db, "form", language, words, now=now)
-        await store.note_wording(db, list_id=mailing_list.list_id, wording_hash=wording_hash, now=now)
+        await lists_store.note_wording(db, list_id=mailing_list.list_id, wording_hash=wording_hash, now=now)
 
 
 def _changes(before: MailingList, after: MailingList) -> str:

@@ -24,7 +24,7 @@ from newsletter.core.keys import Keyring
 from newsletter.core.logs import get_logger, network_of
 from newsletter.delivery import store as delivery
 from newsletter.delivery.headers import check_header_text
-from newsletter.subscribing import erasure, store
+from newsletter.subscribing import erasure, lists_store, store
 from newsletter.subscribing.limits import check_network
 from newsletter.subscribing.lists import MailingList, list_by_slug, lists_by_id, open_lists
 from newsletter.subscribing.mails import consent_wording, pattern, process_wording
@@ -205,11 +205,15 @@ class Joining:
         if is_entered:
             return await consent.keep_wording(db, "form", language, translations(language).gettext(_NO_FORM), now=now)
         alone = lists[0].list_id if len(lists) == 1 else None
-        if alone and _HASH.fullmatch(shown) and await store.asked_with(db, list_id=alone, wording_hash=bytes.fromhex(shown)):
+        if (
+            alone
+            and _HASH.fullmatch(shown)
+            and await lists_store.asked_with(db, list_id=alone, wording_hash=bytes.fromhex(shown))
+        ):
             return bytes.fromhex(shown)
         wording_hash = await consent.keep_wording(db, "form", language, consent_wording(lists, language), now=now)
         if alone:
-            await store.note_wording(db, list_id=alone, wording_hash=wording_hash, now=now)
+            await lists_store.note_wording(db, list_id=alone, wording_hash=wording_hash, now=now)
         return wording_hash
 
     async def _check_domain(self, address: Address) -> None:

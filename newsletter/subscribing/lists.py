@@ -17,8 +17,8 @@ from newsletter.core.i18n import languages
 from newsletter.core.urls import is_page
 from newsletter.delivery import store as delivery
 from newsletter.delivery.headers import check_header_text
-from newsletter.subscribing import store
-from newsletter.subscribing.store import ListRow
+from newsletter.subscribing import lists_store
+from newsletter.subscribing.lists_store import ListRow
 
 time_zones = functools.cache(available_timezones)
 """Remembered, since the standard library walks the file system for them each time: 40 ms."""
@@ -118,12 +118,12 @@ def _list_from(row: ListRow) -> MailingList:
 
 
 async def all_lists(db: Connection) -> list[MailingList]:
-    return [_list_from(row) for row in await store.lists(db, slugs=None, list_ids=None)]
+    return [_list_from(row) for row in await lists_store.lists(db, slugs=None, list_ids=None)]
 
 
 async def lists_by_id(db: Connection, list_ids: Sequence[int]) -> list[MailingList]:
     """In the order given; those that do not exist are left out."""
-    found = {row.list_id: _list_from(row) for row in await store.lists(db, slugs=None, list_ids=list_ids)}
+    found = {row.list_id: _list_from(row) for row in await lists_store.lists(db, slugs=None, list_ids=list_ids)}
     return [found[list_id] for list_id in list_ids if list_id in found]
 
 
@@ -140,7 +140,7 @@ def is_slug(text: str) -> bool:
 async def list_by_slug(db: Connection, slug: str) -> MailingList:
     """Raises `NotFound`."""
     if is_slug(slug):
-        for row in await store.lists(db, slugs=[slug], list_ids=None):
+        for row in await lists_store.lists(db, slugs=[slug], list_ids=None):
             return _list_from(row)
     raise NotFound(f'There is no list "{slug[:64]}".')
 
@@ -152,7 +152,7 @@ async def open_lists(db: Connection, slugs: Sequence[str] | None = None) -> list
     """
     if slugs is not None and not all(map(is_slug, slugs)):  # What else there is may not even be text to PostgreSQL.
         raise NotFound(_TAKES_NONE)
-    rows = await store.lists(db, slugs=None if slugs is None else list(slugs), list_ids=None)
+    rows = await lists_store.lists(db, slugs=None if slugs is None else list(slugs), list_ids=None)
     found = {each.slug: each for each in map(_list_from, rows) if each.public and not each.closed}
     if slugs is None:
         return list(found.values())
@@ -202,11 +202,11 @@ async def add_list(db: Connection, new: NewList, sender: NewSender | str, *, bas
     if new.slug == RESERVED:
         raise InvalidInput(f'"{RESERVED}" is the address of another page: choose another short name.', field="slug")
     taken = f'A list "{new.slug}" exists already: choose another short name.'
-    if await store.lists(db, slugs=[new.slug], list_ids=None):  # Before its sender, who exists then as well.
+    if await lists_store.lists(db, slugs=[new.slug], list_ids=None):  # Before its sender, who exists then as well.
         raise Conflict(taken)
     sender_id = await _sender(db, sender, now)
     try:
-        list_id = await store.add_list(
+        list_id = await lists_store.add_list(
             db,
             slug=new.slug,
             sender_id=sender_id,
@@ -223,27 +223,27 @@ async def add_list(db: Connection, new: NewList, sender: NewSender | str, *, bas
             raise Conflict(taken) from None
         raise
     if new.relay is not None:
-        await store.set_relay(db, sender_id=sender_id, relay=new.relay)
+        await lists_store.set_relay(db, sender_id=sender_id, relay=new.relay)
     await put_texts(db, list_id, new.texts)
     return await list_by_id(db, list_id)
 
 
 async def put_texts(db: Connection, list_id: int, texts: Mapping[str, ListText]) -> None:
     for language, text in texts.items():
-        await store.put_list_text(
+        await lists_store.put_list_text(
             db, list_id=list_id, language=language, name=text.name, description=text.description, wording=text.wording
         )
 
 
 async def set_rate(db: Connection, slug: str, rate: float | None) -> None:
     """Mails a second at most; None: no limit. Workers follow from their next batch on. Raises `NotFound`, `InvalidInput`."""
-    await store.set_rate(db, list_id=(await list_by_slug(db, slug)).list_id, rate=possible_rate(rate))
+    await lists_store.set_rate(db, list_id=(await list_by_slug(db, slug)).list_id, rate=possible_rate(rate))
 
 
 async def set_relay(db: Connection, slug: str, relay: str | None) -> Sender:
     """Which relay takes the mail of the list's sender, who may have more lists; returns that sender. Raises `NotFound`."""
     sender = (await list_by_slug(db, slug)).sender
-    await store.set_relay(db, sender_id=sender.sender_id, relay=relay)
+    await lists_store.set_relay(db, sender_id=sender.sender_id, relay=relay)
     return sender
 
 
@@ -253,7 +253,7 @@ async def close_list(db: Connection, slug: str, *, now: datetime) -> MailingList
     Raises `NotFound`, and `Conflict` when it is closed already.
     """
     found = await list_by_slug(db, slug)
-    if not await store.close_list(db, list_id=found.list_id, now=now):
+    if not await lists_store.close_list(db, list_id=found.list_id, now=now):
         raise Conflict(f"The list {slug} is closed already.")
     await delivery.pause_list(db, list_id=found.list_id, reason="The list was closed.")
     return found
@@ -261,7 +261,7 @@ async def close_list(db: Connection, slug: str, *, now: datetime) -> MailingList
 
 async def keep_open(db: Connection, list_id: int) -> None:
     """Nobody closes the list until the caller's transaction ends. Raises `Conflict` when it is closed."""
-    if not await store.keep_open(db, list_id=list_id):
+    if not await lists_store.keep_open(db, list_id=list_id):
         raise Conflict("The list of this campaign was closed: nothing more is sent to its readers, who are being unsubscribed.")
 
 
@@ -273,13 +273,13 @@ def possible_rate(rate: float | None) -> float | None:
 
 async def _sender(db: Connection, sender: NewSender | str, now: datetime) -> int:
     if isinstance(sender, str):
-        found = await store.find_sender(db, name=sender)
+        found = await lists_store.find_sender(db, name=sender)
         if found is None:
             raise NotFound(f'There is no sender "{sender[:100]}".')
         return found
     checked = checked_sender(sender)
     try:
-        return await store.add_sender(db, **asdict(checked), now=now)
+        return await lists_store.add_sender(db, **asdict(checked), now=now)
     except DatabaseError as error:
         if error.sqlstate == UNIQUE_VIOLATION:
             raise Conflict(
@@ -348,6 +348,6 @@ def _printable(text: str, *, field: str) -> str:
 async def sizes(db: Connection) -> dict[int, dict[str, int]]:
     """Readers per list and state."""
     counted: dict[int, dict[str, int]] = {}
-    for row in await store.list_sizes(db):
+    for row in await lists_store.list_sizes(db):
         counted.setdefault(row.list_id, {})[row.state] = row.count
     return counted

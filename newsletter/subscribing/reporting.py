@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from newsletter.core.database import Connection, Database
-from newsletter.subscribing import store
+from newsletter.subscribing import lists_store
 from newsletter.subscribing.lists import MailingList, all_lists, list_by_slug
-from newsletter.subscribing.store import KnownSize
+from newsletter.subscribing.lists_store import KnownSize
 from newsletter.subscribing.views import Month, UsedWording
 
 EXACT = 1000
@@ -82,7 +82,7 @@ class ListReports:
     async def lines(self, *, now: datetime) -> list[ListLine]:
         """All lists, in the order of their numbers."""
         known = await sizes_at_hand(self._db)
-        grown = {row.list_id: row for row in await store.growth(self._db, since=now.date().replace(day=1))}
+        grown = {row.list_id: row for row in await lists_store.growth(self._db, since=now.date().replace(day=1))}
         return [
             ListLine(
                 each,
@@ -97,12 +97,12 @@ class ListReports:
         """Raises `NotFound`."""
         found = await list_by_slug(self._db, slug)
         since = _months_back(now.date(), MONTHS - 1)
-        others = [row for row in await store.senders(self._db) if row.sender_id == found.sender.sender_id]
+        others = [row for row in await lists_store.senders(self._db) if row.sender_id == found.sender.sender_id]
         return ListReport(
             found,
             await self.size(found.list_id),
-            _each_month(await store.list_months(self._db, list_id=found.list_id, since=since), since),
-            await store.list_wordings(self._db, list_id=found.list_id, size=MOST_WORDINGS),
+            _each_month(await lists_store.list_months(self._db, list_id=found.list_id, since=since), since),
+            await lists_store.list_wordings(self._db, list_id=found.list_id, size=MOST_WORDINGS),
             [slug for row in others for slug in row.slugs if slug != found.slug],
         )
 
@@ -113,7 +113,7 @@ class ListReports:
         largest = sorted(open_lists, key=lambda each: -known.get(each.list_id, Size()).confirmed)[:most]
         curves = []
         for each in largest:
-            months = _each_month(await store.list_months(self._db, list_id=each.list_id, since=since), since)
+            months = _each_month(await lists_store.list_months(self._db, list_id=each.list_id, since=since), since)
             size = known.get(each.list_id, Size())
             curves.append(Curve(each, size, _reckoned_back(size.confirmed, months)))
         return [_months_back(since, -number) for number in range(MONTHS)], curves
@@ -123,12 +123,12 @@ class ListReports:
 
     async def count(self, *, now: datetime) -> None:
         """Reads every subscription: for a job, not for a page."""
-        await store.count_sizes(self._db, now=now)
+        await lists_store.count_sizes(self._db, now=now)
 
 
 async def sizes_at_hand(db: Connection, list_id: int | None = None) -> dict[int, Size]:
     """Of that list, or of all."""
-    return {row.list_id: _size(row) for row in await store.known_sizes(db, list_id=list_id, most=EXACT + 1)}
+    return {row.list_id: _size(row) for row in await lists_store.known_sizes(db, list_id=list_id, most=EXACT + 1)}
 
 
 def _size(row: KnownSize) -> Size:

@@ -21,7 +21,7 @@ from newsletter.core.queries import REGISTRY, Queries, parameters_of, shape_of
 from newsletter.core.resources import resource
 
 for _module in pkgutil.walk_packages(newsletter.__path__, "newsletter."):
-    if _module.name.endswith(".store"):
+    if _module.name.endswith("store"):
         importlib.import_module(_module.name)
 
 POSTGRES: dict[Any, set[str]] = {

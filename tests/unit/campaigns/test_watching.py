@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsletter.campaigns.reporting import MOST_POINTS, busy_part, next_report, reached, shown
-from newsletter.campaigns.store import Point
+from newsletter.campaigns.reporting_store import Point
 from newsletter.campaigns.watching import Mark, Progress, rate_of, rates
 from newsletter.web.console.curves import BOTTOM, LEFT, MOST, RIGHT, STEPS, TOP, curve, step_for, written
 from newsletter.web.console.live import span

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from newsletter.app import House
-from newsletter.campaigns import store
+from newsletter.campaigns import reporting_store as store
 from newsletter.campaigns.reporting import MOST_POINTS
 from newsletter.core.database import Database
 from newsletter.core.queries import REGISTRY
