@@ -362,6 +362,8 @@ async def campaign_from_before(db: Database, list_id: int) -> int:
 
 async def test_a_table_that_is_no_week_is_none_whatever_plan_looks_at_it_first(sending: Sending) -> None:
     """PostgreSQL is free to ask for the week of every table there is before it asks whose partition it is."""
+    await sending.many_readers(1)
+    await sending.begin()
     weeks = await sending.db.fetch("select relname, week_of_partition(relname) as week from pg_class")
     assert {row["week"] for row in weeks if row["relname"].startswith("pg_")} == {None}
     assert {row["week"] for row in weeks if row["relname"] == WEEK.strftime("delivery_%Gw%V")} == {WEEK}
