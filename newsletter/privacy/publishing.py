@@ -146,6 +146,26 @@ class Policy:
         """Lists with confirmed readers, closed ones too: their readers' addresses are still here."""
         return await self._audience(self._db)
 
+    async def confirm_audience(self, typed: str) -> None:
+        """Whoever mails everybody types how many that are; grouping characters are left out.
+
+        Raises `InvalidInput` with the field `readers`.
+        """
+        readers = (await self.audience()).readers
+        if "".join(character for character in typed if character.isdigit()) != str(readers):
+            whom = f"{readers:,} reader{'' if readers == 1 else 's'}"
+            raise InvalidInput(f"This mails {whom} now: type that number to do it.", field="readers")
+
+    async def notice(self, language: str) -> Draft | None:
+        """What readers would be mailed if the policy were published as it is now; None for the first version."""
+        versions = await store.versions(self._db)
+        if not versions:
+            return None
+        last = versions[0]
+        before = (await self._texts(self._db, last.version)).get(language, "")
+        now = self._markdown(await self._sources(self._db), language)
+        return self._draft(language, last.version + 1, last.published_at, changed_headings(before, now))
+
     async def check_publishing(self, *, notify: bool, no_notice: str | None) -> None:
         """Raise what `publish` would refuse as things are now, and change nothing: for whoever asks somebody before it."""
         self._check_whole()

@@ -66,13 +66,17 @@ async def publish(request: web.Request) -> web.Response:
     form, policy = request[FORM], services(request).policy
     tell, reason = form.get("tell", ""), form.get("reason", "")
     try:
+        if tell == "mail":
+            await policy.confirm_audience(form.get("readers", ""))
         done = await policy.publish(
             notify=tell == "mail",
             no_notice=reason if tell == "nobody" else None,
             by=request[SESSION].name,
             now=moment(request),
         )
-    except InvalidInput:
+    except InvalidInput as error:
+        if error.field == "readers":
+            return await _policy(request, problem=str(error), about="readers", status=422)
         said = (
             f"Say why readers are not told, in 1 to {LONGEST_REASON} characters: the reason is kept with the version."
             if tell == "nobody"
@@ -87,7 +91,10 @@ async def publish(request: web.Request) -> web.Response:
 @routes.post(f"{POLICY}/notify", Right.OWN)
 async def notify(request: web.Request) -> web.Response:
     try:
+        await services(request).policy.confirm_audience(request[FORM].get("readers", ""))
         done = await services(request).policy.notify(by=request[SESSION].name, now=moment(request))
+    except InvalidInput as error:
+        return await _policy(request, trouble=str(error), status=422)
     except Conflict as error:
         return await _policy(request, trouble=str(error), status=409)
     return _published(request, done)
@@ -112,6 +119,8 @@ async def _policy(
         newest=newest,
         changes=changes,
         audience=await policy.audience(),
+        notice=await policy.notice(SOURCE_LANGUAGE) if changes else None,
+        readers=form.get("readers", ""),
         unnamed=await policy.unnamed_relays(),
         subprocessors=await services(request).subprocessors.all(),
         languages=languages(),

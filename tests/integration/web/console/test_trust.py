@@ -97,8 +97,11 @@ async def test_the_first_version_is_published_and_a_later_one_asks_whether_reade
     assert "Changed since version 1" in page.words
     assert "Mail 1 reader of 1 list" in page.words
     assert "Mail GmbH" in page.words
+    assert "How we treat your address has changed" in page.words, "the mail is there to be read first"
     for fields, said in (
         ({}, "Choose whether readers are told."),
+        ({"tell": "mail"}, "This mails 1 reader now"),
+        ({"tell": "mail", "readers": "12"}, "This mails 1 reader now"),
         ({"tell": "nobody"}, "Say why readers are not told"),
         ({"tell": "nobody", "reason": "x" * 501}, "Say why readers are not told"),
     ):
@@ -107,9 +110,11 @@ async def test_the_first_version_is_published_and_a_later_one_asks_whether_reade
         text = await refused.text()
         assert said in text
         assert fields.get("reason", "")[:20] in text
-    assert location(await owner.post("/console/policy/publish", {"tell": "mail"})) == "/console/policy?done=told"
+    assert (
+        location(await owner.post("/console/policy/publish", {"tell": "mail", "readers": "1"})) == "/console/policy?done=told"
+    )
     assert await site.house.db.fetchval("select count(*) from campaign") == 1
-    twice = await owner.post("/console/policy/publish", {"tell": "mail"})
+    twice = await owner.post("/console/policy/publish", {"tell": "mail", "readers": "1"})
     assert (twice.status, "Nothing has changed since version 2" in await twice.text()) == (409, True)
     assert ("policy.publish", "policy version 2") in await owner.done()
 
@@ -121,8 +126,9 @@ async def test_who_was_not_told_can_be_told_after_all(owner: Operator, site: Sit
     assert (await owner.post("/console/policy/publish", {"tell": "nobody", "reason": "A typo <b>only</b>"})).status == 303
     text = await (await owner.get("/console/policy")).text()
     assert "not told: A typo &lt;b&gt;only&lt;/b&gt;" in text
-    assert location(await owner.post("/console/policy/notify")) == "/console/policy?done=told"
-    assert (await owner.post("/console/policy/notify")).status == 409
+    assert (await owner.post("/console/policy/notify", {"readers": "3"})).status == 422
+    assert location(await owner.post("/console/policy/notify", {"readers": "1"})) == "/console/policy?done=told"
+    assert (await owner.post("/console/policy/notify", {"readers": "1"})).status == 409
     version = await owner.page("/console/policy/versions/2")
     assert "Mail GmbH" in version.words
     assert "were told" in version.words
