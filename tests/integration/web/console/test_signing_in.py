@@ -345,3 +345,11 @@ async def test_a_flood_of_sign_ins_is_turned_away_instead_of_queued_without_end(
     flood = await asyncio.gather(*(passwords.matches(None, "guess") for _ in range(60)), return_exceptions=True)
     assert sum(isinstance(each, TooMany) for each in flood) == 20
     assert await passwords.matches(await passwords.hash(PASSWORD), PASSWORD)
+
+
+async def test_a_part_with_an_endless_head_is_not_read(editor: Operator) -> None:
+    head = f'Content-Disposition: form-data; name="email"; x="{";" * 3000}"'
+    body = f"--b\r\n{head}\r\n\r\n{editor.address}\r\n--b--\r\n"
+    headers = SAME_SITE | {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = await editor.client.post("/console/forgot", data=body.encode(), headers=headers)
+    assert "Please enter your email address." in await answer.text()
