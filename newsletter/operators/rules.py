@@ -25,6 +25,11 @@ MOST_FOR_ACCOUNT = 5
 MOST_FROM_NETWORK = 30
 """Failures from one network, whatever the account."""
 
+MOST_CODES = 5
+"""Codes that may be tried after one right password, from wherever."""
+NOTED_EVERY = timedelta(hours=1)
+"""A cookie that has ended is on record once in so long, however often it comes."""
+
 SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 200
 
