@@ -20,7 +20,7 @@ class Attempts:
         self._keyring = keyring
 
     async def begin(self, limits: Mapping[str, int], sentence: str, *, now: datetime) -> Sequence[bytes]:
-        """The codes that it is counted under. Raises `TooMany`, with that sentence, when there were as many as the limit of any."""
+        """The codes that it is counted under. Raises `TooMany`, with that sentence, when there were as many as a limit says."""
         most = {self._keyring.limit_code(thing): number for thing, number in limits.items()}
         codes = sorted(most)
         async with self._db.transaction() as db:

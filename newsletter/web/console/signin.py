@@ -39,6 +39,7 @@ _FORGOT = f"{CONSOLE}/forgot"
 _WELCOME = f"{CONSOLE}/welcome/{{token}}"
 MOST_KEPT = 500_000
 """Characters of a form that are carried through signing in."""
+_NEVER_KEPT = frozenset({HIDDEN_FIELD, "password", "again", "current", "code"})
 _LONGEST_FIELD = 2000
 """Characters of any other field that are looked at here, where everybody may send something."""
 
@@ -155,10 +156,11 @@ async def _welcome(request: web.Request, error: InvalidInput | None = None, form
 
 
 def signed_out(request: web.Request) -> web.Response:
-    """In place of a page, for whoever is not signed in (any more). What they sent is carried on."""
+    """In place of a page, for whoever is not signed in (any more). What they wrote is carried on, for them alone."""
     if request.method == "POST":
-        form = request[FORM]
-        kept = json.dumps([request.path, [pair for pair in form.items() if pair[0] != HIDDEN_FIELD]], ensure_ascii=False)
+        fields = [pair for pair in request[FORM].items() if pair[0] not in _NEVER_KEPT]
+        writer = services(request).sessions.owner(cookie(request))
+        kept = json.dumps([writer, request.path, fields], ensure_ascii=False) if fields and writer is not None else ""
         return _form(request, back=HOME, kept=kept if len(kept) <= MOST_KEPT else "", status=401)
     back = way_back(request.path_qs)
     return see(request, f"{SIGN_IN}?next={_quoted(back)}" if back != HOME else SIGN_IN)
@@ -173,7 +175,7 @@ def _quoted(path: str) -> str:
 
 
 def _let_in(request: web.Request, signed_in: SignedIn) -> web.Response:
-    kept = _kept(request[FORM].get("kept", ""))
+    kept = _kept(request[FORM].get("kept", ""), services(request).sessions.owner(signed_in.cookie))
     if kept:
         path, fields = kept
         answer = bare_page(
@@ -190,14 +192,18 @@ def _let_in(request: web.Request, signed_in: SignedIn) -> web.Response:
     return answer
 
 
-def _kept(given: str) -> tuple[str, Sequence[tuple[str, str]]] | None:
-    """It went through the browser, so it may be anything: nothing is believed of it, and whoever sees it presses a button."""
+def _kept(given: str, operator_id: int | None) -> tuple[str, Sequence[tuple[str, str]]] | None:
+    """What that operator wrote; None when it was somebody else.
+
+    It went through the browser, so it may be anything: nothing is believed of it, and whoever sees it presses a button.
+    """
     try:
-        path, fields = json.loads(given[:MOST_KEPT])
+        writer, path, fields = json.loads(given[:MOST_KEPT])
         pairs = [(str(name), str(value)) for name, value in fields]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
-    return (path, pairs) if isinstance(path, str) and way_back(path) == path and pairs else None
+    is_theirs = operator_id is not None and writer == operator_id
+    return (path, pairs) if is_theirs and isinstance(path, str) and way_back(path) == path and pairs else None
 
 
 def _form(
