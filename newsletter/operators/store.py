@@ -10,6 +10,7 @@ from uuid import UUID
 from newsletter.core.database import Connection
 from newsletter.core.promises import Due, Kept
 from newsletter.core.queries import Queries
+from newsletter.operators.rules import scopes_of
 
 _sql = Queries("operators")
 
@@ -31,6 +32,11 @@ class TokenRow:
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None
+
+    @property
+    def opens(self) -> list[str]:
+        """Of its scopes those that the role of whose it is lets it use."""
+        return [scope for scope in self.scopes if scope in scopes_of(self.role)]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from newsletter.core.findings import Result
 from newsletter.delivery.relays import relays_from_urls
 from newsletter.delivery.standing import Relays
 from newsletter.operators.doctor import Rooms
-from newsletter.operators.service import Scope
+from newsletter.operators.rules import Scope
 from tests.conftest import ManualClock
 from tests.integration.web.console.conftest import PASSWORD, Hire, Operator, location, words_of
 from tests.integration.web.site import Page, Site
