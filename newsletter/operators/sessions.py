@@ -168,7 +168,7 @@ class Sessions:
         codes = await self._admit(_of_sign_in(f"confirm {session.operator_id}", where), now)
         if account is None or not await self._matches(account, password, codes, now):
             await self._note_failure(account, "wrong password", now)
-            raise WrongCredentials("The password is wrong.", field="password")
+            raise WrongCredentials("The password is wrong.", field="current")
         async with self._db.transaction() as db:
             await self._attempts.take_back(db, codes, now=now)
 

@@ -23,7 +23,7 @@ from markupsafe import Markup
 from multidict import MultiDict
 from yarl import URL
 
-from newsletter.core.errors import Forbidden, NewsletterError
+from newsletter.core.errors import Forbidden, InvalidInput, NewsletterError
 from newsletter.operators.rules import Right
 from newsletter.operators.sessions import From, Session, form_token, is_form_token
 from newsletter.web.bodies import LARGEST_FOR_PROGRAMS, File, Malformed, read_form_with_files
@@ -145,6 +145,14 @@ async def session_of(request: web.Request) -> Session | None:
     """Whole or half, whoever it is."""
     given = cookie(request)
     return await services(request).sessions.session(given, now=moment(request)) if given else None
+
+
+async def confirm(request: web.Request) -> None:
+    """Ask for the password again, typed as `current`: an open browser alone must not do this. Raises `InvalidInput`."""
+    current = request[FORM].get("current", "")
+    if not current:
+        raise InvalidInput("Please type your own password, too.", field="current")
+    await services(request).sessions.confirm(request[SESSION], current, where_from(request), now=moment(request))
 
 
 def cookie_name(request: web.Request) -> str:

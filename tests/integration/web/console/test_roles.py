@@ -184,7 +184,7 @@ async def expired(who: Operator, owner: Operator, clock: ManualClock) -> Operato
 async def rotated(who: Operator, owner: Operator, clock: ManualClock) -> Operator:
     """The half session from before the second factor, when the whole one has taken its place."""
     secret = await second_secret(who)
-    await who.post("/console/account/second-factor", {"code": code_at(secret, clock)})
+    await who.post("/console/account/second-factor", {"current": PASSWORD, "code": code_at(secret, clock)})
     half = who.with_cookie(cookie_of(await sign_in(who)))
     clock.move(seconds=30)
     assert (await half.post(f"{SIGN_IN}/code", {"code": code_at(secret, clock)})).status == 303
@@ -219,7 +219,7 @@ async def test_a_session_that_has_ended_opens_nothing_and_is_on_record(
 
 async def test_a_code_that_was_used_is_refused_and_on_record(editor: Operator, clock: ManualClock) -> None:
     secret = await second_secret(editor)
-    await editor.post("/console/account/second-factor", {"code": code_at(secret, clock)})
+    await editor.post("/console/account/second-factor", {"current": PASSWORD, "code": code_at(secret, clock)})
     half = editor.with_cookie(cookie_of(await sign_in(editor)))
     used = pyotp.TOTP(secret).at(clock.at)
     assert (await half.post(f"{SIGN_IN}/code", {"code": used})).status == 422

@@ -178,9 +178,9 @@ async def test_the_last_owner_stays(owner: Operator, clock: ManualClock) -> None
 async def test_with_a_second_factor_the_password_alone_opens_nothing(editor: Operator, clock: ManualClock) -> None:
     secret = await second_secret(editor)
     assert secret == await second_secret(editor), "the same until it is confirmed"
-    wrong = await editor.post("/console/account/second-factor", {"code": "000000"})
+    wrong = await editor.post("/console/account/second-factor", {"current": PASSWORD, "code": "000000"})
     assert wrong.status == 422
-    begun = await editor.post("/console/account/second-factor", {"code": code_at(secret, clock)})
+    begun = await editor.post("/console/account/second-factor", {"current": PASSWORD, "code": code_at(secret, clock)})
     recovery = re.findall(r"<code>([a-z2-7-]{19})</code>", await begun.text())
     assert (begun.status, len(set(recovery))) == (200, 10)
 
@@ -199,7 +199,7 @@ async def test_a_code_that_was_used_is_refused_and_on_record_and_so_is_a_used_re
     editor: Operator, clock: ManualClock
 ) -> None:
     secret = await second_secret(editor)
-    begun = await editor.post("/console/account/second-factor", {"code": code_at(secret, clock)})
+    begun = await editor.post("/console/account/second-factor", {"current": PASSWORD, "code": code_at(secret, clock)})
     (recovery, *_) = re.findall(r"<code>([a-z2-7-]{19})</code>", await begun.text())
     for code in (code_at(secret, clock), pyotp.TOTP(secret).at(clock.at - timedelta(seconds=30))):
         half = editor.with_cookie(cookie_of(await sign_in(editor)))
@@ -215,7 +215,7 @@ async def test_a_code_that_was_used_is_refused_and_on_record_and_so_is_a_used_re
 
 async def test_codes_cannot_be_guessed_at(editor: Operator, clock: ManualClock) -> None:
     secret = await second_secret(editor)
-    await editor.post("/console/account/second-factor", {"code": code_at(secret, clock)})
+    await editor.post("/console/account/second-factor", {"current": PASSWORD, "code": code_at(secret, clock)})
     half = editor.with_cookie(cookie_of(await sign_in(editor)))
     clock.move(seconds=30)
     for number in range(5):
@@ -229,7 +229,7 @@ async def test_codes_cannot_be_guessed_at(editor: Operator, clock: ManualClock) 
 
 async def test_the_second_step_has_ten_minutes(editor: Operator, clock: ManualClock) -> None:
     secret = await second_secret(editor)
-    await editor.post("/console/account/second-factor", {"code": code_at(secret, clock)})
+    await editor.post("/console/account/second-factor", {"current": PASSWORD, "code": code_at(secret, clock)})
     half = editor.with_cookie(cookie_of(await sign_in(editor)))
     clock.move(minutes=10)
     late = await half.post(f"{SIGN_IN}/code", {"code": code_at(secret, clock)})
