@@ -10,8 +10,8 @@ from newsletter.app import House
 from newsletter.cli.house import as_json, command, moment, open_house, print_json, print_table, settings
 from newsletter.core.errors import NotFound
 from newsletter.operators.accounts import Invited
-from newsletter.operators.rules import ROLES
-from newsletter.operators.service import COMMAND_LINE, Scope
+from newsletter.operators.rules import ROLES, Scope
+from newsletter.operators.service import COMMAND_LINE
 
 
 @click.group()

@@ -17,6 +17,8 @@ from newsletter.core.i18n import N_
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 LONGEST = 254
 """Octets of an address in a MAIL or RCPT command (RFC 5321 section 4.5.3.1.3, less the angle brackets)."""
+LONGEST_TYPED = 4 * LONGEST
+"""Characters that are looked at at all: NFC takes the square of the time for a long run of combining marks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,11 @@ def parse_address(given: str) -> Address:
     Refused are display names, lists of addresses, quoted local parts, domain literals, control characters and whatever is too
     long. DNS is not asked here.
     """
-    typed = unicodedata.normalize("NFC", given.strip(" \t"))
-    if not typed:
+    bare = given.strip(" \t")
+    if not bare:
         raise InvalidAddress(N_("Please enter your email address."), field="email")
-    if len(typed.encode("utf-8", "replace")) > LONGEST:
+    typed = unicodedata.normalize("NFC", bare[: LONGEST_TYPED + 1])
+    if len(bare) > LONGEST_TYPED or len(typed.encode("utf-8", "replace")) > LONGEST:
         raise InvalidAddress(N_("This address is too long: an email address has at most 254 characters."), field="email")
     if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") for character in typed):
         raise InvalidAddress(N_("This address contains characters that cannot be seen. Please type it again."), field="email")

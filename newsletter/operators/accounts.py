@@ -15,13 +15,14 @@ from uuid import uuid4
 from newsletter.core.addresses import parse_address
 from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
-from newsletter.core.errors import Conflict, DatabaseError, InvalidInput, InvalidToken, NotFound, TooMany
+from newsletter.core.errors import Conflict, DatabaseError, InvalidInput, InvalidToken, NotFound
 from newsletter.core.keys import Keyring, hold_secret
 from newsletter.core.tokens import Purpose, Tokens
 from newsletter.delivery import store as delivery
 from newsletter.operators import second_factor, store
+from newsletter.operators.attempts import Attempts
 from newsletter.operators.passwords import Passwords, check_password
-from newsletter.operators.rules import FAILURES_FROM, INVITATION_LIVES, MOST_FOR_ACCOUNT, RESET_LIVES, ROLES
+from newsletter.operators.rules import INVITATION_LIVES, MOST_FOR_ACCOUNT, RESET_LIVES, ROLES
 from newsletter.operators.second_factor import Enrolment
 from newsletter.operators.service import COMMAND_LINE, checked_name
 from newsletter.operators.sessions import From
@@ -55,6 +56,7 @@ class Accounts:
         self._audit = audit
         self._base_url = base_url
         self._tokens = Tokens(keyring)
+        self._attempts = Attempts(db, keyring)
 
     # Coming.
 
@@ -110,17 +112,11 @@ class Accounts:
         Raises `InvalidAddress`, and `TooMany` after too many such requests from the network.
         """
         address = parse_address(given)
-        codes = [self._keyring.limit_code(f"forgot {thing}") for thing in (where.network, address.normal)]
-        for code in codes:
-            if await store.count_failures(self._db, code=code, since=now - FAILURES_FROM) >= MOST_FOR_ACCOUNT:
-                raise TooMany("Too many links were asked for. Please try again in 15 minutes.", retry_after=900)
+        limits = {f"forgot {thing}": MOST_FOR_ACCOUNT for thing in (where.network, address.normal)}
+        await self._attempts.begin(limits, "Too many links were asked for. Please try again in 15 minutes.", now=now)
         async with self._db.transaction() as db:
-            await store.add_failures(db, codes=codes, now=now, expires_at=now + FAILURES_FROM)
-            account = await store.operator_by_normal(db, normal=address.normal)
-            if account is not None:
-                link_id, expires_at = await self._add_link(db, account.operator_id, RESET_LIVES, now)
-                await self._mail(db, link_id, expires_at, now)
-                await self._audit(db, account.name, "password.forgot", f"operator {account.operator_id}", now)
+            await store.forgot(db, normal=address.normal, message_id=uuid4(), now=now, expires_at=now + RESET_LIVES)
+            await delivery.wake_workers(db)
 
     def link(self, link_id: int) -> str:
         """Where a password is set; whoever has it may."""
@@ -163,13 +159,14 @@ class Accounts:
         return await self._account(self._db, operator_id)
 
     async def change_password(self, operator_id: int, password: str, *, keep_session: int, now: datetime) -> None:
-        """Ends all other sessions. Whoever calls has asked for the old one. Raises `InvalidInput`."""
+        """Ends all other sessions, and links that set one. Whoever calls has asked for the old one. Raises `InvalidInput`."""
         account = await self.own(operator_id)
         check_password(password, about=(account.name, (account.address or "").partition("@")[0]))
         hashed = await self._passwords.hash(password)
         async with self._db.transaction() as db:
             await store.set_password(db, operator_id=operator_id, password=hashed)
             await store.drop_sessions(db, operator_id=operator_id, besides=keep_session)
+            await store.drop_links(db, operator_id=operator_id)
             await self._audit(db, account.name, "password.set", f"operator {operator_id}", now)
 
     async def prepare_second_factor(self, operator_id: int, *, issuer: str) -> Enrolment:

@@ -25,6 +25,11 @@ MOST_FOR_ACCOUNT = 5
 MOST_FROM_NETWORK = 30
 """Failures from one network, whatever the account."""
 
+MOST_CODES = 5
+"""Codes that may be tried after one right password, from wherever."""
+NOTED_EVERY = timedelta(hours=1)
+"""A cookie that has ended is on record once in so long, however often it comes."""
+
 SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 200
 
@@ -44,6 +49,14 @@ class Right(StrEnum):
     """The house: operators, tokens, relays, policy, log."""
 
 
+class Scope(StrEnum):
+    """What an API token may do."""
+
+    READ = "campaigns:read"
+    WRITE = "campaigns:write"
+    SEND = "campaigns:send"
+
+
 _RIGHTS: dict[str, frozenset[Right]] = {
     "viewer": frozenset({Right.LOOK}),
     "editor": frozenset({Right.LOOK, Right.READERS, Right.WRITE, Right.SEND}),
@@ -54,3 +67,11 @@ _RIGHTS: dict[str, frozenset[Right]] = {
 def rights_of(role: str) -> frozenset[Right]:
     """None at all for a role that there is not."""
     return _RIGHTS.get(role, frozenset())
+
+
+_NEEDED = {Scope.READ: Right.LOOK, Scope.WRITE: Right.WRITE, Scope.SEND: Right.SEND}
+
+
+def scopes_of(role: str) -> frozenset[Scope]:
+    """What a program may do in the name of somebody of that role: no more than they themselves."""
+    return frozenset(scope for scope, right in _NEEDED.items() if right in rights_of(role))

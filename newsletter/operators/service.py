@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from newsletter.core.keys import sha256
 from newsletter.operators import store
-from newsletter.operators.rules import ROLES
+from newsletter.operators.rules import ROLES, Scope, scopes_of
 
 PREFIX = "nl_"
 """Begins every API token, so that a leaked one can be told from other secrets."""
 
 LONGEST_NAME = 100
-
-
-class Scope(StrEnum):
-    """What an API token may do."""
-
-    READ = "campaigns:read"
-    WRITE = "campaigns:write"
-    SEND = "campaigns:send"
 
 
 @dataclass(frozen=True)
@@ -89,8 +81,12 @@ class Operators:
         self, db: Connection, operator: str, name: str, scopes: Sequence[str], *, valid_for: timedelta, now: datetime, by: str
     ) -> str:
         operator_id = await store.find_operator(db, name=operator)
-        if operator_id is None:
+        owner = await store.operator_by_id(db, operator_id=operator_id) if operator_id is not None else None
+        if operator_id is None or owner is None:
             raise NotFound(f'There is no operator "{operator[:100]}".')
+        if not set(scopes) <= (allowed := scopes_of(owner.role)):
+            may = ", ".join(sorted(allowed)) or "nothing"
+            raise InvalidInput(f"A token of {operator}, {owner.role}, may have: {may}.", field="scopes")
         token = PREFIX + secrets.token_urlsafe(32)
         token_id = await store.add_token(
             db,
@@ -119,11 +115,11 @@ class Operators:
             return await self._add_token(db, "owner", "first token", list(Scope), valid_for=year, now=now, by=by)
 
     async def caller(self, token: str, *, now: datetime) -> Caller | None:
-        """Who an API token belongs to; None when it is not valid (any more), whatever else it is."""
+        """Who an API token belongs to, and what their role lets it do today; None when it is not valid (any more)."""
         if not token.startswith(PREFIX) or not token.isascii():
             return None
         found = await store.open_token(self._db, digest=sha256(token), now=now)
-        return Caller(found.operator, frozenset(found.scopes)) if found else None
+        return Caller(found.operator, frozenset(found.scopes) & scopes_of(found.role)) if found else None
 
     async def log(self, *, before: int = 2**63 - 1, operator: str | None = None, size: int = 50) -> list[store.Entry]:
         """The audit log, newest first; `before` is the last number of the page before."""
@@ -144,6 +140,9 @@ class Operators:
             await audit(db, by, "token.revoke", f"token {token_id}", now)
 
 
+_OURS = frozenset({COMMAND_LINE, "first start", "schedule", "nobody", "demo"})
+"""Whom the log names where it was no operator; it says `operator 7` where a name is not known."""
+_NUMBERED = re.compile(r"operator\s*\d*")
 _NAME = f"a name of 1 to {LONGEST_NAME} characters that can be seen"
 
 
@@ -151,6 +150,9 @@ def checked_name(name: str, role: str) -> str:
     """Without blanks around it. Raises `InvalidInput`."""
     if not _is_name(name):
         raise InvalidInput(f"An operator needs {_NAME}.", field="name")
+    folded = " ".join(unicodedata.normalize("NFKC", name.strip()).casefold().split())
+    if folded in _OURS or _NUMBERED.fullmatch(folded):
+        raise InvalidInput("This name stands in the log for something else: choose another.", field="name")
     if role not in ROLES:
         raise InvalidInput(f"An operator needs a role: {', '.join(ROLES)}.", field="role")
     return name.strip()

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,14 +23,16 @@ from newsletter.core.keys import Keyring, hold_secret, sha256
 from newsletter.core.logs import network_of
 from newsletter.core.tokens import Purpose, Tokens
 from newsletter.operators import second_factor, store
+from newsletter.operators.attempts import Attempts
 from newsletter.operators.passwords import Passwords
 from newsletter.operators.rules import (
     CODE_WITHIN,
-    FAILURES_FROM,
     IDLE,
     LONGEST,
+    MOST_CODES,
     MOST_FOR_ACCOUNT,
     MOST_FROM_NETWORK,
+    NOTED_EVERY,
     TOUCH_EVERY,
     Right,
     rights_of,
@@ -39,6 +42,7 @@ from newsletter.operators.store import Account, OpenSession
 _WRONG = "Address or password is wrong, or this account was closed."
 _WRONG_CODE = "This code is wrong or was used before. Take the next one, or a recovery code."
 _TOO_MANY = "Too many sign-ins failed from your network. Please try again in 15 minutes; other networks are not affected."
+_TOO_LATE = "It took too long: please begin again with address and password."
 _COOKIE = struct.Struct(">I24s")
 
 
@@ -105,24 +109,29 @@ class Sessions:
         self._passwords = passwords
         self._audit = audit
         self._tokens = Tokens(keyring)
+        self._attempts = Attempts(db, keyring)
 
     async def sign_in(self, given: str, password: str, where: From, *, now: datetime) -> SignedIn:
         """The first step. Raises `WrongCredentials`, and `TooMany` after too many failures from this network."""
         normal = _normal(given)
-        codes = await self._admit(normal, where, now)
+        codes = await self._admit(_of_sign_in(normal, where), now)
         account = await store.operator_by_normal(self._db, normal=normal)
-        if not await self._passwords.matches(account.password if account else None, password) or account is None:
-            await self._fail(codes, account, "wrong password", now)
+        if not await self._matches(account, password, codes, now) or account is None or account.password is None:
+            await self._note_failure(account, "wrong password", now)
             raise WrongCredentials(_WRONG, field="password")
-        assert account.password is not None
-        needs_code = account.totp_since is not None
         fresh = await self._passwords.hash(password) if self._passwords.is_outdated(account.password) else None
         async with self._db.transaction() as db:
+            # Hashing takes its time: somebody may have changed the password meanwhile, or set up a second factor.
+            held = await store.hold_account(db, operator_id=account.operator_id, password=account.password)
+            if held is None:
+                raise WrongCredentials(_WRONG, field="password")
             if fresh:
-                await store.set_password(db, operator_id=account.operator_id, password=fresh)
-            cookie = await self._add(db, account.operator_id, where, now, is_whole=not needs_code)
+                await store.set_password(db, operator_id=held.operator_id, password=fresh)
+            needs_code = held.totp_since is not None
+            cookie = await self._add(db, held.operator_id, where, now, is_whole=not needs_code)
             if not needs_code:
-                await self._audit(db, account.name, "session.begin", _from(where), now)
+                await self._audit(db, held.name, "session.begin", _from(where), now)
+            await self._attempts.take_back(db, codes, now=now)
         return SignedIn(cookie, needs_code)
 
     async def give_code(self, cookie: str, code: str, where: From, *, now: datetime) -> SignedIn:
@@ -133,31 +142,39 @@ class Sessions:
         half = await self.session(cookie, now=now)
         account = await store.operator_by_id(self._db, operator_id=half.operator_id) if half else None
         if half is None or account is None or half.is_whole:
-            raise NotFound("It took too long: please begin again with address and password.")
-        codes = await self._admit(f"code {account.operator_id}", where, now)
+            raise NotFound(_TOO_LATE)
+        tries = f"code of session {half.session_id}"
+        codes = await self._admit(_of_sign_in(f"code {account.operator_id}", where) | {tries: MOST_CODES}, now)
         async with self._db.transaction() as db:
-            recovered = await self._recovers(db, account, code)
-            right = recovered or await self._fits(db, account, code, now)
-            if right:
-                await store.drop_session(db, session_id=half.session_id, operator_id=half.operator_id)
-                fresh = await self._add(db, account.operator_id, where, now, is_whole=True)
+            held = await store.hold_account(db, operator_id=account.operator_id, password=account.password or "")
+            recovered = held is not None and await self._recovers(db, held, code)
+            if held is not None and (recovered or await self._fits(db, held, code, now)):
+                # Who has ended it meanwhile, or has used another code for it, has had the last word.
+                if not await store.drop_session(db, session_id=half.session_id, operator_id=half.operator_id):
+                    raise NotFound(_TOO_LATE)
+                fresh = await self._add(db, held.operator_id, where, now, is_whole=True)
                 how = " with a recovery code" if recovered else ""
-                await self._audit(db, account.name, "session.begin", _from(where) + how, now)
+                await self._audit(db, held.name, "session.begin", _from(where) + how, now)
+                await self._attempts.take_back(db, codes, now=now)
                 return SignedIn(fresh, needs_code=False)
-        await self._fail(codes, account, "wrong code", now)
+        await self._note_failure(account, "wrong code", now)
+        if await self._attempts.made(tries, now=now) >= MOST_CODES:
+            await store.drop_session(self._db, session_id=half.session_id, operator_id=half.operator_id)
         raise WrongCredentials(_WRONG_CODE, field="code")
 
     async def confirm(self, session: Session, password: str, where: From, *, now: datetime) -> None:
         """Ask for the password again, before what an open browser alone must not do. Raises as `sign_in` does."""
         account = await store.operator_by_id(self._db, operator_id=session.operator_id)
-        codes = await self._admit(f"confirm {session.operator_id}", where, now)
-        if account is None or not await self._passwords.matches(account.password, password):
-            await self._fail(codes, account, "wrong password", now)
-            raise WrongCredentials("The password is wrong.", field="password")
+        codes = await self._admit(_of_sign_in(f"confirm {session.operator_id}", where), now)
+        if account is None or not await self._matches(account, password, codes, now):
+            await self._note_failure(account, "wrong password", now)
+            raise WrongCredentials("The password is wrong.", field="current")
+        async with self._db.transaction() as db:
+            await self._attempts.take_back(db, codes, now=now)
 
     async def session(self, cookie: str, *, now: datetime, is_use: bool = True) -> Session | None:
         """Who is behind a cookie; None when it is not good (any more). Being used keeps it from falling idle."""
-        if self._owner(cookie) is None:
+        if self.owner(cookie) is None:
             return None
         row = await store.session(self._db, digest=sha256(cookie), now=now)
         if row is None:
@@ -168,16 +185,24 @@ class Sessions:
         return Session(row.session_id, row.operator_id, row.name, row.role, row.is_whole, row.has_second_factor, row.ends_at)
 
     async def note_ended(self, cookie: str, *, now: datetime) -> None:
-        """Somebody came with a cookie that was good once. What was never ours is not worth a line."""
-        if (operator_id := self._owner(cookie)) is not None:
-            await self._audit(self._db, f"operator {operator_id}", "session.refuse", "a session that has ended", now)
+        """Somebody came with a cookie that was good once: on record once an hour. What was never ours is not worth a line."""
+        if (operator_id := self.owner(cookie)) is not None:
+            await store.note_once(
+                self._db,
+                code=self._keyring.limit_code(f"ended {sha256(cookie).hex()}"),
+                operator=f"operator {operator_id}",
+                action="session.refuse",
+                target="a session that has ended",
+                now=now,
+                expires_at=now + NOTED_EVERY,
+            )
 
     async def note_refused(self, session: Session, what: str, *, now: datetime) -> None:
         """Somebody tried what they may not do, or a form came that is not ours."""
         await self._audit(self._db, session.name, "request.refuse", what, now)
 
-    def _owner(self, cookie: str) -> int | None:
-        """Whom we made it for; None for what we did not make."""
+    def owner(self, cookie: str) -> int | None:
+        """Whom we made it for, whether or not it is good still; None for what we did not make."""
         try:
             payload = self._tokens.read(Purpose.SESSION, cookie)
         except InvalidToken:
@@ -223,20 +248,26 @@ class Sessions:
         )
         return cookie
 
-    async def _admit(self, account: str, where: From, now: datetime) -> list[bytes]:
-        """The codes that a failure is counted under. Raises `TooMany`."""
-        limits = {f"sign-in {where.network}": MOST_FROM_NETWORK, f"sign-in {where.network} {account}": MOST_FOR_ACCOUNT}
-        codes = {self._keyring.limit_code(thing): most for thing, most in limits.items()}
-        for code, most in codes.items():
-            if await store.count_failures(self._db, code=code, since=now - FAILURES_FROM) >= most:
-                raise TooMany(_TOO_MANY, retry_after=int(FAILURES_FROM.total_seconds()))
-        return list(codes)
+    async def _admit(self, limits: dict[str, int], now: datetime) -> Sequence[bytes]:
+        """Counts as a failure until it is taken back. Raises `TooMany`."""
+        return await self._attempts.begin(limits, _TOO_MANY, now=now)
 
-    async def _fail(self, codes: list[bytes], account: Account | None, why: str, now: datetime) -> None:
-        async with self._db.transaction() as db:
-            await store.add_failures(db, codes=codes, now=now, expires_at=now + FAILURES_FROM)
-            # Whoever typed an address that is nobody's typed no name of ours: what they typed is not written down.
-            await self._audit(db, account.name if account else "nobody", "session.refuse", why, now)
+    async def _matches(self, account: Account | None, password: str, codes: Sequence[bytes], now: datetime) -> bool:
+        """Raises `TooMany` when too many others wait, which counts as no attempt."""
+        try:
+            return await self._passwords.matches(account.password if account else None, password)
+        except TooMany:
+            async with self._db.transaction() as db:
+                await self._attempts.take_back(db, codes, now=now)
+            raise
+
+    async def _note_failure(self, account: Account | None, why: str, now: datetime) -> None:
+        """Whoever typed an address that is nobody's typed no name of ours: what they typed is not written down."""
+        await self._audit(self._db, account.name if account else "nobody", "session.refuse", why, now)
+
+
+def _of_sign_in(account: str, where: From) -> dict[str, int]:
+    return {f"sign-in {where.network}": MOST_FROM_NETWORK, f"sign-in {where.network} {account}": MOST_FOR_ACCOUNT}
 
 
 def _normal(given: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from newsletter.core.database import Connection
 from newsletter.core.promises import Due, Kept
 from newsletter.core.queries import Queries
+from newsletter.operators.rules import scopes_of
 
 _sql = Queries("operators")
 
@@ -16,6 +18,7 @@ _sql = Queries("operators")
 @dataclass(frozen=True)
 class OpenToken:
     operator: str
+    role: str
     scopes: list[str]
 
 
@@ -24,10 +27,16 @@ class TokenRow:
     token_id: int
     name: str
     operator: str
+    role: str
     scopes: list[str]
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None
+
+    @property
+    def opens(self) -> list[str]:
+        """Of its scopes those that the role of whose it is lets it use."""
+        return [scope for scope in self.scopes if scope in scopes_of(self.role)]
 
 
 @dataclass(frozen=True)
@@ -198,6 +207,10 @@ async def set_address(db: Connection, *, operator_id: int, address: str, normal:
 
 
 @_sql.statement
+async def hold_account(db: Connection, *, operator_id: int, password: str) -> Account | None: ...
+
+
+@_sql.statement
 async def set_password(db: Connection, *, operator_id: int, password: str) -> bool: ...
 
 
@@ -297,6 +310,14 @@ async def use_link(db: Connection, *, link_id: int, now: datetime) -> bool: ...
 
 
 @_sql.statement
+async def drop_links(db: Connection, *, operator_id: int) -> None: ...
+
+
+@_sql.statement
+async def forgot(db: Connection, *, normal: str, message_id: UUID, now: datetime, expires_at: datetime) -> None: ...
+
+
+@_sql.statement
 async def expire_links(db: Connection, *, now: datetime, size: int) -> Kept: ...
 
 
@@ -313,11 +334,25 @@ async def due_operators(db: Connection, *, before: datetime) -> Due: ...
 
 
 @_sql.statement
-async def count_failures(db: Connection, *, code: bytes, since: datetime) -> int: ...
+async def lock_limit(db: Connection, *, code: bytes) -> None: ...
 
 
 @_sql.statement
-async def add_failures(db: Connection, *, codes: Sequence[bytes], now: datetime, expires_at: datetime) -> None: ...
+async def count_attempts(db: Connection, *, code: bytes, since: datetime) -> int: ...
+
+
+@_sql.statement
+async def add_attempt(db: Connection, *, codes: Sequence[bytes], now: datetime, expires_at: datetime) -> None: ...
+
+
+@_sql.statement
+async def take_back(db: Connection, *, codes: Sequence[bytes], now: datetime) -> None: ...
+
+
+@_sql.statement
+async def note_once(
+    db: Connection, *, code: bytes, operator: str, action: str, target: str, now: datetime, expires_at: datetime
+) -> None: ...
 
 
 @_sql.statement

@@ -17,12 +17,12 @@ returning token_id;
 
 -- name: open_token
 -- Whose it is and what it may, while it is valid.
-select o.name as operator, t.scopes
+select o.name as operator, o.role, t.scopes
 from api_token t join operator o using (operator_id)
 where t.digest = :digest and t.expires_at > :now and t.revoked_at is null and o.disabled_at is null;
 
 -- name: list_tokens
-select t.token_id, t.name, o.name as operator, t.scopes, t.created_at, t.expires_at, t.revoked_at
+select t.token_id, t.name, o.name as operator, o.role, t.scopes, t.created_at, t.expires_at, t.revoked_at
 from api_token t join operator o using (operator_id) order by t.token_id;
 
 -- name: revoke_token
@@ -75,6 +75,11 @@ update operator set role = :role where operator_id = :operator_id and disabled_a
 -- name: set_address
 update operator set address = :address, normal = :normal where operator_id = :operator_id and disabled_at is null returning true;
 
+-- name: hold_account
+-- Whoever has that password still, held until the transaction ends: who changes it meanwhile comes after, and ends what was begun.
+select operator_id, name, role, address, password, totp, totp_since, totp_step from operator
+where operator_id = :operator_id and password = :password and disabled_at is null for no key update;
+
 -- name: set_password
 update operator set password = :password where operator_id = :operator_id and disabled_at is null returning true;
 
@@ -83,6 +88,7 @@ update operator set password = :password where operator_id = :operator_id and di
 with gone as (delete from operator_session where operator_id = :operator_id),
      codes as (delete from operator_recovery where operator_id = :operator_id),
      links as (delete from operator_link where operator_id = :operator_id),
+     open as (delete from campaign_open where operator_id = :operator_id),
      tokens as (update api_token set revoked_at = :now where operator_id = :operator_id and revoked_at is null)
 update operator
 set disabled_at = :now, address = null, normal = null, password = null, totp = null, totp_since = null, totp_step = null
@@ -178,6 +184,25 @@ with former as (
 )
 update operator_link set used_at = :now where link_id = :link_id and used_at is null and expires_at > :now returning true;
 
+-- name: drop_links
+delete from operator_link where operator_id = :operator_id;
+
+-- name: forgot
+-- A link, its mail and a line in the log for whoever has that address. One statement, so that it takes as long for nobody.
+with who as (
+  select operator_id, name from operator where normal = :normal and disabled_at is null
+), fresh as (
+  insert into operator_link (operator_id, created_at, expires_at) select operator_id, :now, :expires_at from who
+  returning link_id
+), writes as (
+  select list_id from list order by closed_at is not null, list_id limit 1
+), mailed as (
+  insert into outbox (kind, request_id, list_ids, language, message_id, created_at, expires_at, not_before)
+  select 'operator', link_id, array[list_id], 'en', :message_id, :now, :expires_at, :now from fresh cross join writes
+)
+insert into audit_log (occurred_at, operator, action, target)
+select :now, name, 'password.forgot', 'operator ' || operator_id from who;
+
 -- name: expire_links
 with due as (select link_id from operator_link where expires_at <= :now order by expires_at limit :size),
      gone as (delete from operator_link l using due where l.link_id = due.link_id returning l.expires_at)
@@ -196,13 +221,33 @@ select count(*)::integer as removed, min(disabled_at) as oldest from gone;
 -- name: due_operators
 select count(*)::integer as due, min(disabled_at) as oldest from operator where disabled_at <= :before;
 
--- name: count_failures
--- Sign-ins that failed, by code of a network, or of an account from a network.
+-- name: lock_limit
+-- Who counts and who adds follow one another: of a thousand attempts at once no more come through than one after the other.
+select pg_advisory_xact_lock(hashtextextended(encode(:code::bytea, 'hex'), 0));
+
+-- name: count_attempts
+-- Sign-ins that failed or are under way, by code of a network, of an account from a network, or of a first step.
 select count(*)::integer from limit_hit where code = :code and kind = 'sign_in' and occurred_at > :since;
 
--- name: add_failures
+-- name: add_attempt
 insert into limit_hit (code, kind, occurred_at, expires_at)
 select unnest(:codes::bytea[]), 'sign_in', :now, :expires_at;
+
+-- name: take_back
+-- One attempt of that moment, under each code: it was no failure.
+delete from limit_hit h using (
+  select distinct on (code) ctid from limit_hit
+  where code = any(:codes::bytea[]) and kind = 'sign_in' and occurred_at = :now
+) due where h.ctid = due.ctid;
+
+-- name: note_once
+-- A line in the log, if there was none for that code lately.
+with noted as (
+  insert into limit_hit (code, kind, occurred_at, expires_at) select :code, 'sign_in', :now, :expires_at
+  where not exists (select from limit_hit where code = :code and kind = 'sign_in' and expires_at > :now)
+  returning true
+)
+insert into audit_log (occurred_at, operator, action, target) select :now, :operator, :action, :target from noted;
 
 -- name: audit_page
 -- Newest first, by number; of one operator where one is named.

@@ -14,7 +14,7 @@ from newsletter.campaigns.content import Draft, Format
 from newsletter.campaigns.service import NewCampaign, Status
 from newsletter.core.addresses import parse_address
 from newsletter.core.errors import InvalidAddress, InvalidInput
-from newsletter.operators.service import Scope
+from newsletter.operators.rules import Scope
 from newsletter.web.api.requests import Body, authorized, body, campaign_number
 from newsletter.web.context import moment, services
 from newsletter.web.render import prefix

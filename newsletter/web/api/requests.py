@@ -8,7 +8,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from newsletter.core.errors import Forbidden, InvalidInput, NewsletterError
-from newsletter.operators.service import Caller, Scope
+from newsletter.operators.rules import Scope
+from newsletter.operators.service import Caller
 from newsletter.web.bodies import LARGEST_FOR_PROGRAMS, DoesNotFit, read_json
 from newsletter.web.context import moment, services
 

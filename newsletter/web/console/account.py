@@ -12,7 +12,7 @@ from newsletter.core.errors import Conflict, InvalidInput
 from newsletter.operators.passwords import check_same
 from newsletter.operators.rules import SHORTEST_PASSWORD, Right
 from newsletter.operators.second_factor import Enrolment
-from newsletter.web.console.guard import FORM, SESSION, ConsoleRoutes, see, where_from
+from newsletter.web.console.guard import FORM, SESSION, ConsoleRoutes, confirm, see
 from newsletter.web.console.shell import console_page, says
 from newsletter.web.context import CONSOLE, moment, services
 
@@ -36,7 +36,7 @@ async def change_password(request: web.Request) -> web.Response:
     form, session, accounts = request[FORM], request[SESSION], services(request).accounts
     try:
         check_same(form.get("password", ""), form.get("again", ""))
-        await _confirm(request)
+        await confirm(request)
         await accounts.change_password(
             session.operator_id, form.get("password", ""), keep_session=session.session_id, now=moment(request)
         )
@@ -54,18 +54,19 @@ async def show_second_factor(request: web.Request) -> web.Response:
 async def begin_second_factor(request: web.Request) -> web.Response:
     session = request[SESSION]
     try:
+        await confirm(request)
         codes = await services(request).accounts.begin_second_factor(
             session.operator_id, request[FORM].get("code", "")[:20], keep_session=session.session_id, now=moment(request)
         )
     except InvalidInput as error:
-        return await _second_factor(request, problem=str(error))
+        return await _second_factor(request, error)
     return await _recovery(request, codes)
 
 
 @routes.post(f"{ACCOUNT}/recovery", Right.LOOK)
 async def renew_recovery(request: web.Request) -> web.Response:
     try:
-        await _confirm(request)
+        await confirm(request)
     except InvalidInput as error:
         return await _account(request, error=error, about="recovery")
     codes = await services(request).accounts.renew_recovery(request[SESSION].operator_id, now=moment(request))
@@ -76,7 +77,7 @@ async def renew_recovery(request: web.Request) -> web.Response:
 async def remove_second_factor(request: web.Request) -> web.Response:
     session = request[SESSION]
     try:
-        await _confirm(request)
+        await confirm(request)
     except InvalidInput as error:
         return await _account(request, error=error, about="remove")
     await services(request).accounts.drop_second_factor(session.operator_id, by=session.name, now=moment(request))
@@ -90,12 +91,6 @@ async def end_session(request: web.Request) -> web.Response:
         session.operator_id, int(request.match_info["number"]), by=session.name, now=moment(request)
     )
     return see(request, ACCOUNT, done="session_ended")
-
-
-async def _confirm(request: web.Request) -> None:
-    """The password again. Raises `InvalidInput`."""
-    current = request[FORM].get("current", "")
-    await services(request).sessions.confirm(request[SESSION], current, where_from(request), now=moment(request))
 
 
 async def _account(request: web.Request, *, error: InvalidInput | None = None, about: str = "") -> web.Response:
@@ -115,7 +110,7 @@ async def _account(request: web.Request, *, error: InvalidInput | None = None, a
     )
 
 
-async def _second_factor(request: web.Request, *, problem: str = "") -> web.Response:
+async def _second_factor(request: web.Request, error: InvalidInput | None = None) -> web.Response:
     session = request[SESSION]
     try:
         enrolment = await services(request).accounts.prepare_second_factor(session.operator_id, issuer=_issuer(request))
@@ -124,9 +119,10 @@ async def _second_factor(request: web.Request, *, problem: str = "") -> web.Resp
     return await console_page(
         request,
         "second_factor.html",
-        status=422 if problem else 200,
+        status=422 if error else 200,
         title="Set up a second factor",
-        problem=problem,
+        problem=str(error) if error else "",
+        field=error.field if error else "",
         **_drawn(enrolment),
     )
 

@@ -6,7 +6,8 @@
     async def lists(request: web.Request) -> web.Response: ...
 
 A handler finds the session in `request[SESSION]`, and the fields of a form in `request[FORM]`. Without a session a page
-leads to signing in and back again. A form that was sent then is kept: its text is there again afterwards (see `signin`).
+leads to signing in and back again. A form that was sent then is kept where the route says so, which those say that people
+write at length into: its text is there again afterwards (see `signin`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from markupsafe import Markup
 from multidict import MultiDict
 from yarl import URL
 
-from newsletter.core.errors import Forbidden, NewsletterError
+from newsletter.core.errors import Forbidden, InvalidInput, NewsletterError
 from newsletter.operators.rules import Right
 from newsletter.operators.sessions import From, Session, form_token, is_form_token
 from newsletter.web.bodies import LARGEST_FOR_PROGRAMS, File, Malformed, read_form_with_files
@@ -39,7 +40,7 @@ HOME: Final = f"{CONSOLE}/"
 
 
 class SignedOut(NewsletterError):
-    """There is no session, or none any more; a form that came is in the request."""
+    """There is no session, or none any more; a form that is to be kept is in the request."""
 
 
 class ForgedForm(Forbidden):
@@ -63,20 +64,22 @@ class ConsoleRoutes:
         self.guarded: list[Guarded] = []
 
     def get(self, path: str, right: Right | None) -> Callable[[Handler], Handler]:
-        return self._route("GET", path, right, LARGEST_FOR_PROGRAMS)
+        return self._route("GET", path, right, LARGEST_FOR_PROGRAMS, keeps=False)
 
-    def post(self, path: str, right: Right | None, *, largest: int = LARGEST_FOR_PROGRAMS) -> Callable[[Handler], Handler]:
-        """`largest`: octets of the form."""
-        return self._route("POST", path, right, largest)
+    def post(
+        self, path: str, right: Right | None, *, largest: int = LARGEST_FOR_PROGRAMS, keeps: bool = False
+    ) -> Callable[[Handler], Handler]:
+        """`largest`: octets of the form. `keeps`: what was typed is carried through signing in; not where secrets are."""
+        return self._route("POST", path, right, largest, keeps=keeps)
 
-    def _route(self, method: str, path: str, right: Right | None, largest: int) -> Callable[[Handler], Handler]:
+    def _route(self, method: str, path: str, right: Right | None, largest: int, *, keeps: bool) -> Callable[[Handler], Handler]:
         def add(handler: Handler) -> Handler:
             async def guarded(request: web.Request) -> web.StreamResponse:
                 check_address(request)
                 if request.method == "POST":
                     check_same_site(request)
                 if right is not None:
-                    await _check(request, right)
+                    await _check(request, right, keeps=keeps)
                 if request.method == "POST":  # Not before: who may not send a file is not listened to for long.
                     request[FORM], request[FILES] = await _read(request, largest)
                     if right is not None:
@@ -96,14 +99,13 @@ async def _read(request: web.Request, largest: int) -> tuple[MultiDict[str], Mul
     return MultiDict((name, value.replace("\0", "\ufffd")) for name, value in fields.items()), files
 
 
-async def _check(request: web.Request, right: Right) -> None:
+async def _check(request: web.Request, right: Right, *, keeps: bool) -> None:
     """Raises `SignedOut` and `Forbidden`. What is refused is in the audit log."""
     session, sessions = await session_of(request), services(request).sessions
     if session is None or not session.is_whole:
         if session is None:
             await sessions.note_ended(cookie(request), now=moment(request))
-        if request.method == "POST":
-            request[FORM], _ = await _read(request, LARGEST_FOR_PROGRAMS)
+        request[FORM] = (await _read(request, LARGEST_FOR_PROGRAMS))[0] if keeps else MultiDict()
         raise SignedOut("Please sign in.")
     request[SESSION] = session
     if not session.may(right):
@@ -143,6 +145,14 @@ async def session_of(request: web.Request) -> Session | None:
     """Whole or half, whoever it is."""
     given = cookie(request)
     return await services(request).sessions.session(given, now=moment(request)) if given else None
+
+
+async def confirm(request: web.Request) -> None:
+    """Ask for the password again, typed as `current`: an open browser alone must not do this. Raises `InvalidInput`."""
+    current = request[FORM].get("current", "")
+    if not current:
+        raise InvalidInput("Please type your own password, too.", field="current")
+    await services(request).sessions.confirm(request[SESSION], current, where_from(request), now=moment(request))
 
 
 def cookie_name(request: web.Request) -> str:

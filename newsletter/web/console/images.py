@@ -49,7 +49,7 @@ async def show(request: web.Request) -> web.Response:
     return await _one(request)
 
 
-@routes.post(f"{ONE}/alt", Right.WRITE)
+@routes.post(f"{ONE}/alt", Right.WRITE, keeps=True)
 async def describe(request: web.Request) -> web.Response:
     found = request.match_info["name"]
     try:

@@ -43,7 +43,7 @@ async def show_new(request: web.Request) -> web.Response:
     return await _form(request, EMPTY)
 
 
-@routes.post(f"{LAYOUTS}/new", Right.WRITE)
+@routes.post(f"{LAYOUTS}/new", Right.WRITE, keeps=True)
 async def create(request: web.Request) -> web.Response:
     new = _typed(request)
     try:
@@ -72,7 +72,7 @@ async def show(request: web.Request) -> web.Response:
     return await _form(request, shown, number=number, version=found.version)
 
 
-@routes.post(ONE, Right.WRITE)
+@routes.post(ONE, Right.WRITE, keeps=True)
 async def save(request: web.Request) -> web.Response:
     number, new, form = int(request.match_info["number"]), _typed(request), request[FORM]
     given = form.get("version", "")

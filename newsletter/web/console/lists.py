@@ -47,7 +47,7 @@ async def new(request: web.Request) -> web.Response:
     return await _form(request, None, {"public": "yes", "default": "en", "time_zone": "Europe/Berlin"})
 
 
-@routes.post(f"{LISTS}/new", Right.WRITE)
+@routes.post(f"{LISTS}/new", Right.WRITE, keeps=True)
 async def create(request: web.Request) -> web.Response:
     form = request[FORM]
     try:
@@ -88,7 +88,7 @@ async def edit(request: web.Request) -> web.Response:
     return await _form(request, found, _given(found))
 
 
-@routes.post(f"{ONE}/edit", Right.WRITE)
+@routes.post(f"{ONE}/edit", Right.WRITE, keeps=True)
 async def change(request: web.Request) -> web.Response:
     form, found = request[FORM], await _open(request)
     try:
@@ -122,7 +122,7 @@ async def edit_sender(request: web.Request) -> web.Response:
     return await _sender_form(request, found, _sender_given(found))
 
 
-@routes.post(f"{SENDER}/edit", Right.WRITE)
+@routes.post(f"{SENDER}/edit", Right.WRITE, keeps=True)
 async def change_sender(request: web.Request) -> web.Response:
     form, editing = request[FORM], services(request).list_editing
     found = await editing.sender(int(request.match_info["number"]))

@@ -7,7 +7,7 @@ from aiohttp import web
 from newsletter.core.errors import Conflict, InvalidInput, NotFound
 from newsletter.operators.accounts import Invited
 from newsletter.operators.rules import INVITATION_LIVES, ROLES, Right
-from newsletter.web.console.guard import FORM, SESSION, ConsoleRoutes, see
+from newsletter.web.console.guard import FORM, SESSION, ConsoleRoutes, confirm, see
 from newsletter.web.console.shell import console_page, says
 from newsletter.web.context import CONSOLE, moment, services
 
@@ -39,6 +39,7 @@ async def show(request: web.Request) -> web.Response:
 async def invite(request: web.Request) -> web.Response:
     form = request[FORM]
     try:
+        await _confirm_owner(request)
         invited = await services(request).accounts.invite(
             form.get("name", ""),
             form.get("role", ""),
@@ -62,6 +63,7 @@ async def show_one(request: web.Request) -> web.Response:
 @routes.post(f"{ONE}/role", Right.OWN)
 async def change_role(request: web.Request) -> web.Response:
     try:
+        await _confirm_owner(request)
         await services(request).accounts.change_role(
             _number(request), request[FORM].get("role", ""), by=request[SESSION].name, now=moment(request)
         )
@@ -81,9 +83,10 @@ async def link_again(request: web.Request) -> web.Response:
 @routes.post(f"{ONE}/second-factor", Right.OWN)
 async def remove_second_factor(request: web.Request) -> web.Response:
     try:
+        await confirm(request)
         await services(request).accounts.drop_second_factor(_number(request), by=request[SESSION].name, now=moment(request))
-    except NotFound as error:
-        return await _operator(request, problem=str(error), status=404)
+    except (InvalidInput, NotFound) as error:
+        return await _operator(request, problem=str(error), status=422 if isinstance(error, InvalidInput) else 404)
     return see(request, f"{OPERATORS}/{_number(request)}", done="factor_removed")
 
 
@@ -106,6 +109,12 @@ async def let_go(request: web.Request) -> web.Response:
     except Conflict as error:
         return await _operator(request, problem=str(error), status=409)
     return see(request, OPERATORS, done="let_go")
+
+
+async def _confirm_owner(request: web.Request) -> None:
+    """Who makes somebody an owner is asked for their password. Raises `InvalidInput`."""
+    if request[FORM].get("role", "") == "owner":
+        await confirm(request)
 
 
 def _number(request: web.Request) -> int:

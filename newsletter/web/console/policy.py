@@ -61,7 +61,7 @@ async def record_text(request: web.Request) -> web.Response:
     return _download(text, "record-of-processing.md", "text/markdown")
 
 
-@routes.post(f"{POLICY}/publish", Right.OWN)
+@routes.post(f"{POLICY}/publish", Right.OWN, keeps=True)
 async def publish(request: web.Request) -> web.Response:
     form, policy = request[FORM], services(request).policy
     tell, reason = form.get("tell", ""), form.get("reason", "")
@@ -140,7 +140,7 @@ async def show_subprocessors(request: web.Request) -> web.Response:
     return await _subprocessors(request)
 
 
-@routes.post(SUBPROCESSORS, Right.OWN)
+@routes.post(SUBPROCESSORS, Right.OWN, keeps=True)
 async def change_subprocessor(request: web.Request) -> web.Response:
     """One form each: `do` says what. They are kept by name, and names are no part of an address."""
     do, given = request[FORM].get("do", ""), {name: request[FORM].get(name, "") for name in _FIELDS}

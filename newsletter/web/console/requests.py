@@ -27,7 +27,7 @@ async def show(request: web.Request) -> web.Response:
     return await _register(request)
 
 
-@routes.post(REQUESTS, Right.READERS)
+@routes.post(REQUESTS, Right.READERS, keeps=True)
 async def add(request: web.Request) -> web.Response:
     form, now = request[FORM], moment(request)
     try:

@@ -13,6 +13,7 @@ from newsletter.core.errors import InvalidInput, InvalidToken, NotFound, TooMany
 from newsletter.operators.passwords import check_same
 from newsletter.operators.rules import SHORTEST_PASSWORD, Right
 from newsletter.operators.sessions import SignedIn
+from newsletter.web.bodies import LARGEST
 from newsletter.web.console.guard import (
     FORM,
     HIDDEN_FIELD,
@@ -38,6 +39,9 @@ _FORGOT = f"{CONSOLE}/forgot"
 _WELCOME = f"{CONSOLE}/welcome/{{token}}"
 MOST_KEPT = 500_000
 """Characters of a form that are carried through signing in."""
+_NEVER_KEPT = frozenset({HIDDEN_FIELD, "password", "again", "current", "code"})
+_LONGEST_FIELD = 2000
+"""Characters of any other field that are looked at here, where everybody may send something."""
 
 routes = ConsoleRoutes()
 
@@ -57,21 +61,16 @@ async def show(request: web.Request) -> web.Response:
 
 @routes.post(SIGN_IN, None)
 async def sign_in(request: web.Request) -> web.Response:
-    form = request[FORM]
+    back, kept, given = way_back(_field(request, "next")), request[FORM].get("kept", ""), _field(request, "email")
     try:
-        given, password = form.get("email", ""), form.get("password", "")
-        signed_in = await services(request).sessions.sign_in(given, password, where_from(request), now=moment(request))
-    except (InvalidInput, TooMany) as error:
-        return _form(
-            request,
-            back=way_back(form.get("next", "")),
-            kept=form.get("kept", ""),
-            given=form.get("email", ""),
-            problem=str(error),
-            status=429 if isinstance(error, TooMany) else 422,
+        signed_in = await services(request).sessions.sign_in(
+            given, _field(request, "password"), where_from(request), now=moment(request)
         )
+    except (InvalidInput, TooMany) as error:
+        status = 429 if isinstance(error, TooMany) else 422
+        return _form(request, back=back, kept=kept, given=given, problem=str(error), status=status)
     if signed_in.needs_code:
-        answer = _code_form(request, back=way_back(form.get("next", "")), kept=form.get("kept", ""))
+        answer = _code_form(request, back=back, kept=kept)
         set_cookie(request, answer, signed_in.cookie)
         return answer
     return _let_in(request, signed_in)
@@ -79,11 +78,10 @@ async def sign_in(request: web.Request) -> web.Response:
 
 @routes.post(_CODE, None)
 async def give_code(request: web.Request) -> web.Response:
-    form = request[FORM]
-    back, kept = way_back(form.get("next", "")), form.get("kept", "")
+    back, kept = way_back(_field(request, "next")), request[FORM].get("kept", "")
     try:
         signed_in = await services(request).sessions.give_code(
-            cookie(request), form.get("code", "")[:100], where_from(request), now=moment(request)
+            cookie(request), _field(request, "code")[:100], where_from(request), now=moment(request)
         )
     except NotFound as error:
         return _form(request, back=back, kept=kept, problem=str(error), status=422)
@@ -106,9 +104,9 @@ async def show_forgot(request: web.Request) -> web.Response:
     return bare_page(request, "forgot.html", title="Forgot your password?", sent=False, problem="", given="")
 
 
-@routes.post(_FORGOT, None)
+@routes.post(_FORGOT, None, largest=LARGEST)
 async def forgot(request: web.Request) -> web.Response:
-    given = request[FORM].get("email", "")
+    given = _field(request, "email")
     problem, status = "", 200
     try:
         await services(request).accounts.forgot(given, where_from(request), now=moment(request))
@@ -123,7 +121,7 @@ async def show_welcome(request: web.Request) -> web.Response:
     return await _welcome(request)
 
 
-@routes.post(_WELCOME, None)
+@routes.post(_WELCOME, None, largest=LARGEST)
 async def welcome(request: web.Request) -> web.Response:
     """Sets the password, and then asks for it: who follows a link has shown that they know it."""
     form, token = request[FORM], request.match_info["token"]
@@ -158,13 +156,18 @@ async def _welcome(request: web.Request, error: InvalidInput | None = None, form
 
 
 def signed_out(request: web.Request) -> web.Response:
-    """In place of a page, for whoever is not signed in (any more). What they sent is carried on."""
+    """In place of a page, for whoever is not signed in (any more). What they wrote is carried on, for them alone."""
     if request.method == "POST":
-        form = request[FORM]
-        kept = json.dumps([request.path, [pair for pair in form.items() if pair[0] != HIDDEN_FIELD]], ensure_ascii=False)
+        fields = [pair for pair in request[FORM].items() if pair[0] not in _NEVER_KEPT]
+        writer = services(request).sessions.owner(cookie(request))
+        kept = json.dumps([writer, request.path, fields], ensure_ascii=False) if fields and writer is not None else ""
         return _form(request, back=HOME, kept=kept if len(kept) <= MOST_KEPT else "", status=401)
     back = way_back(request.path_qs)
     return see(request, f"{SIGN_IN}?next={_quoted(back)}" if back != HOME else SIGN_IN)
+
+
+def _field(request: web.Request, name: str) -> str:
+    return request[FORM].get(name, "")[:_LONGEST_FIELD]
 
 
 def _quoted(path: str) -> str:
@@ -172,8 +175,7 @@ def _quoted(path: str) -> str:
 
 
 def _let_in(request: web.Request, signed_in: SignedIn) -> web.Response:
-    form = request[FORM]
-    kept = _kept(form.get("kept", ""))
+    kept = _kept(request[FORM].get("kept", ""), services(request).sessions.owner(signed_in.cookie))
     if kept:
         path, fields = kept
         answer = bare_page(
@@ -185,19 +187,23 @@ def _let_in(request: web.Request, signed_in: SignedIn) -> web.Response:
             fresh_seal=seal(signed_in.cookie),
         )
     else:
-        answer = see(request, way_back(form.get("next", "")))
+        answer = see(request, way_back(_field(request, "next")))
     set_cookie(request, answer, signed_in.cookie)
     return answer
 
 
-def _kept(given: str) -> tuple[str, Sequence[tuple[str, str]]] | None:
-    """It went through the browser, so it may be anything: nothing is believed of it, and whoever sees it presses a button."""
+def _kept(given: str, operator_id: int | None) -> tuple[str, Sequence[tuple[str, str]]] | None:
+    """What that operator wrote; None when it was somebody else.
+
+    It went through the browser, so it may be anything: nothing is believed of it, and whoever sees it presses a button.
+    """
     try:
-        path, fields = json.loads(given[:MOST_KEPT])
+        writer, path, fields = json.loads(given[:MOST_KEPT])
         pairs = [(str(name), str(value)) for name, value in fields]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
-    return (path, pairs) if isinstance(path, str) and way_back(path) == path and pairs else None
+    is_theirs = operator_id is not None and writer == operator_id
+    return (path, pairs) if is_theirs and isinstance(path, str) and way_back(path) == path and pairs else None
 
 
 def _form(

@@ -7,8 +7,7 @@ from datetime import timedelta
 from aiohttp import web
 
 from newsletter.core.errors import InvalidInput, NotFound
-from newsletter.operators.rules import Right
-from newsletter.operators.service import Scope
+from newsletter.operators.rules import ROLES, Right, Scope, scopes_of
 from newsletter.web.console.guard import FORM, SESSION, ConsoleRoutes, see
 from newsletter.web.console.shell import console_page, says
 from newsletter.web.context import CONSOLE, moment, services
@@ -76,6 +75,7 @@ async def _tokens(
         tokens=await services(request).operators.tokens(),
         operators=[each.name for each in await services(request).accounts.everybody()],
         scopes=SCOPES,
+        limited=[(role, sorted(scopes_of(role))) for role in ROLES if scopes_of(role) < frozenset(Scope)],
         made=made,
         given={
             "name": form.get("name", "") if form else "",

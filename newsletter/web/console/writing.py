@@ -42,7 +42,7 @@ async def show_new(request: web.Request) -> web.Response:
     return await _new(request)
 
 
-@routes.post(NEW, Right.WRITE)
+@routes.post(NEW, Right.WRITE, keeps=True)
 async def begin(request: web.Request) -> web.Response:
     form = request[FORM]
     chosen = form.get("list", "")
@@ -71,7 +71,7 @@ async def edit(request: web.Request) -> web.Response:
     return await _editor(request, page, text.draft, version=text.version, fault=text.fault)
 
 
-@routes.post(f"{ONE}/edit", Right.WRITE)
+@routes.post(f"{ONE}/edit", Right.WRITE, keeps=True)
 async def save(request: web.Request) -> web.Response:
     """Save, and go where the button leads: another language, the checks, or nowhere."""
     form, number = request[FORM], _number(request)

@@ -9,7 +9,8 @@ import pytest
 
 from newsletter.core.database import Database
 from newsletter.core.errors import Conflict, Forbidden, InvalidInput, NotFound
-from newsletter.operators.service import PREFIX, Operators, Scope, audit
+from newsletter.operators.rules import Scope
+from newsletter.operators.service import PREFIX, Operators, audit
 from tests.conftest import START
 
 YEAR = timedelta(days=365)
@@ -111,6 +112,14 @@ async def test_what_does_not_fit_is_refused_and_leaves_nothing(db: Database, ope
         await operators.create_token("ben", "laptop", READ, valid_for=YEAR, now=START)
     assert await operators.tokens() == []
     assert await audited(db) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["schedule", "Command  Line", " first start", "NOBODY", "operator 7", "Operator７", "demo", "operator"]
+)
+async def test_nobody_is_called_like_what_the_log_says_of_others(operators: Operators, name: str) -> None:
+    with pytest.raises(InvalidInput, match="stands in the log"):
+        await operators.create(name, "editor", now=START)
 
 
 async def test_the_first_credentials_are_given_once_in_a_databases_life(operators: Operators) -> None:

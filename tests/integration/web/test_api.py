@@ -14,7 +14,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
 from newsletter.app import House
-from newsletter.operators.service import Scope
+from newsletter.operators.rules import Scope
 from newsletter.web.server import make_app
 from tests.conftest import ManualClock
 from tests.integration.web.site import READER, Site

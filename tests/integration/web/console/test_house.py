@@ -14,9 +14,10 @@ from newsletter.core.findings import Result
 from newsletter.delivery.relays import relays_from_urls
 from newsletter.delivery.standing import Relays
 from newsletter.operators.doctor import Rooms
-from newsletter.operators.service import Scope
+from newsletter.operators.rules import Scope
 from tests.conftest import ManualClock
 from tests.integration.web.console.conftest import PASSWORD, Hire, Operator, location, words_of
+from tests.integration.web.console.test_signing_in import code_at, second_secret
 from tests.integration.web.site import Page, Site
 from tests.names import Names
 from tests.relay import ScriptedRelay
@@ -142,7 +143,7 @@ async def test_an_owner_looks_after_somebody(owner: Operator, editor: Operator, 
     assert location(await owner.post(f"{here}/role", {"role": "viewer"})) == f"{here}?done=role_changed"
     assert (await editor.get("/console/requests")).status == 403
     assert (await owner.post(f"{here}/role", {"role": "x"})).status == 422
-    assert (await owner.post(f"{here}/second-factor")).status == 404
+    assert (await owner.post(f"{here}/second-factor", {"current": PASSWORD})).status == 404
     assert location(await owner.post(f"{here}/link")) == f"{here}?done=linked_again"
     session = await owner.house.sessions.session(editor.cookie, now=clock.at)
     assert session
@@ -154,6 +155,26 @@ async def test_an_owner_looks_after_somebody(owner: Operator, editor: Operator, 
     assert (await owner.get(here)).status == 404
     done = [action for action, _ in await owner.done()]
     assert done[-4:] == ["operator.role", "operator.invite", "session.end", "operator.end"]
+
+
+async def test_an_open_browser_alone_makes_no_owner_and_removes_nobodys_second_factor(
+    owner: Operator, editor: Operator, clock: ManualClock
+) -> None:
+    secret = await second_secret(editor)
+    missing = await editor.post("/console/account/second-factor", {"code": code_at(secret, clock)})
+    assert (missing.status, "your own password" in await missing.text()) == (422, True)
+    set_up = await editor.post("/console/account/second-factor", {"code": code_at(secret, clock), "current": PASSWORD})
+    assert set_up.status == 200
+    here, new = f"/console/operators/{editor.operator_id}", {"name": "Cleo", "email": "cleo@house.example", "role": "owner"}
+    for path, fields in (("/console/operators", new), (f"{here}/role", {"role": "owner"}), (f"{here}/second-factor", {})):
+        for current, said in (("", "your own password"), ("a guess", "The password is wrong.")):
+            answer = await owner.post(path, fields | {"current": current})
+            assert (answer.status, said in await answer.text()) == (422, True), path
+    account = await owner.house.accounts.own(editor.operator_id)
+    assert (account.role, account.totp_since is not None) == ("editor", True)
+    assert "Cleo" not in [each.name for each in await owner.house.accounts.everybody()]
+    for path, fields in ((f"{here}/second-factor", {}), (f"{here}/role", {"role": "owner"}), ("/console/operators", new)):
+        assert (await owner.post(path, fields | {"current": PASSWORD})).status == 303, path
 
 
 async def test_an_owner_does_not_end_a_session_through_the_page_of_somebody_else(

@@ -15,13 +15,12 @@ from aiohttp import ClientResponse
 
 from newsletter.app import House
 from newsletter.operators.doctor import Examination
-from newsletter.operators.rules import Right, rights_of
-from newsletter.operators.service import Scope
+from newsletter.operators.rules import Right, Scope, rights_of
 from newsletter.web.console import PARTS
 from newsletter.web.console.guard import SIGN_IN, Guarded
 from newsletter.web.server import make_app
 from tests.conftest import ManualClock
-from tests.integration.web.console.conftest import HERE, PASSWORD, SAME_SITE, Hire, Operator, location
+from tests.integration.web.console.conftest import HERE, PASSWORD, SAME_SITE, Hire, Operator, location, words_of
 from tests.integration.web.console.test_signing_in import code_at, cookie_of, second_secret, sign_in
 from tests.integration.web.site import Site
 
@@ -185,7 +184,7 @@ async def expired(who: Operator, owner: Operator, clock: ManualClock) -> Operato
 async def rotated(who: Operator, owner: Operator, clock: ManualClock) -> Operator:
     """The half session from before the second factor, when the whole one has taken its place."""
     secret = await second_secret(who)
-    await who.post("/console/account/second-factor", {"code": code_at(secret, clock)})
+    await who.post("/console/account/second-factor", {"current": PASSWORD, "code": code_at(secret, clock)})
     half = who.with_cookie(cookie_of(await sign_in(who)))
     clock.move(seconds=30)
     assert (await half.post(f"{SIGN_IN}/code", {"code": code_at(secret, clock)})).status == 303
@@ -210,16 +209,17 @@ async def test_a_session_that_has_ended_opens_nothing_and_is_on_record(
 ) -> None:
     assert callable(end)
     late = await end(editor, owner, clock)
-    for method, status in (("get", 303), ("post", 401)):
+    for method, status in (("get", 303), ("post", 401)):  # An hour apart, in which one line is enough.
         before = len(await ended(editor))
         answer = await getattr(late, method)("/console/account" if method == "get" else "/console/account/password")
         assert (answer.status, is_refused(answer)) == (status, True)
         assert (await ended(editor))[before:] == ["a session that has ended"]
+        clock.move(hours=1)
 
 
 async def test_a_code_that_was_used_is_refused_and_on_record(editor: Operator, clock: ManualClock) -> None:
     secret = await second_secret(editor)
-    await editor.post("/console/account/second-factor", {"code": code_at(secret, clock)})
+    await editor.post("/console/account/second-factor", {"current": PASSWORD, "code": code_at(secret, clock)})
     half = editor.with_cookie(cookie_of(await sign_in(editor)))
     used = pyotp.TOTP(secret).at(clock.at)
     assert (await half.post(f"{SIGN_IN}/code", {"code": used})).status == 422
@@ -243,6 +243,31 @@ async def test_a_token_beyond_its_scope_is_refused_and_on_record(
     answer = await owner.client.request(method, path, headers={"Authorization": f"Bearer {token}"} | SAME_SITE)
     assert answer.status == 403
     assert (await owner.done())[-1] == ("request.refuse", f"an API token without {needs}")
+
+
+async def test_a_token_may_no_more_than_whose_it_is_from_the_next_request_on(
+    owner: Operator, editor: Operator, clock: ManualClock
+) -> None:
+    operators = owner.house.operators
+    token = await operators.create_token(editor.name, "script", list(Scope), valid_for=timedelta(days=1), now=clock.at)
+    await owner.house.accounts.change_role(editor.operator_id, "viewer", by=owner.name, now=clock.at)
+    caller = await operators.caller(token, now=clock.at)
+    assert caller
+    assert caller.scopes == {Scope.READ}
+    headers = {"Authorization": f"Bearer {token}"}
+    assert (await owner.client.get("/api/v1/campaigns", headers=headers)).status == 200
+    assert (await owner.client.post("/api/v1/campaigns", headers=headers, json={})).status == 403
+    shown = words_of(await (await owner.get("/console/tokens")).text())
+    assert "campaigns:read Editor, viewer, may no more: not campaigns:send, campaigns:write" in shown
+    assert "Of a viewer: campaigns:read alone." in shown
+
+
+async def test_nobody_gets_a_token_that_may_more_than_they(owner: Operator, viewer: Operator, clock: ManualClock) -> None:
+    form = {"name": "script", "operator": viewer.name, "days": "30", "scope": [Scope.READ.value, Scope.SEND.value]}
+    refused = await owner.post("/console/tokens", form)
+    assert (refused.status, "A token of Viewer, viewer, may have: campaigns:read." in await refused.text()) == (422, True)
+    assert not await owner.house.operators.tokens()
+    assert "nl_" in await (await owner.post("/console/tokens", form | {"scope": Scope.READ.value})).text()
 
 
 async def test_a_token_of_the_api_opens_no_page_and_a_cookie_no_api(owner: Operator, clock: ManualClock) -> None:
