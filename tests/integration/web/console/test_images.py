@@ -141,6 +141,7 @@ def png_that_claims(width: int, height: int) -> bytes:
     [
         (SVG, "SVG is not taken"),
         (b"\xef\xbb\xbf  <svg onload='alert(1)'/>", "SVG is not taken"),
+        (b"<!---->" * 285, "no image that we can read"),
         (b"", "Choose a file first"),
         (b"%PDF-1.7 no image", "no image that we can read"),
         (b"<html><script>alert(1)</script></html>", "no image that we can read"),
@@ -152,7 +153,7 @@ def png_that_claims(width: int, height: int) -> bytes:
         (b"\x89PNG" + b"x" * 10_000_000, "10 MB; an image may have 10 MB at most"),
         (b"\x89PNG" + b"x" * 30_000_000, "30 MB; an image may have 10 MB at most"),
     ],
-    ids=["svg", "svg2", "nothing", "pdf", "html", "bmp", "tiff", "cut", "pixels", "more pixels", "10 MB", "30 MB"],
+    ids=["svg", "svg2", "comments", "nothing", "pdf", "html", "bmp", "tiff", "cut", "pixels", "more pixels", "10 MB", "30 MB"],
 )
 async def test_what_is_refused_is_refused_in_words_and_nothing_is_kept(
     editor: Operator, house: House, content: bytes, said: str
