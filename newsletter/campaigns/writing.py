@@ -97,11 +97,17 @@ class Tested:
 
 
 class Overtaken(Conflict):
-    """Somebody else has saved since; nothing was overwritten. `theirs` is what is stored now."""
+    """Somebody else has saved since, or left the language out; nothing was overwritten. `theirs` is what is stored now."""
 
     def __init__(self, theirs: Text, by: str, at: datetime | None) -> None:
+        self.is_left_out = theirs.version == 0
+        """There is nothing of theirs to see."""
         who = by or "A program, or somebody who is gone,"
-        super().__init__(f"{who} has saved another version while you were writing: nothing was overwritten.")
+        super().__init__(
+            "Somebody has left this language out while you were writing: nothing was saved."
+            if self.is_left_out
+            else f"{who} has saved another version while you were writing: nothing was overwritten."
+        )
         self.theirs = theirs
         self.by = by
         self.at = at
@@ -301,8 +307,10 @@ class Writing:
     async def _refuse_overtaken(
         self, db: Connection, campaign_id: int, language: str, current: WrittenRow | None, began_from: int
     ) -> None:
-        if current is None or current.version == began_from:
+        if (current.version if current else 0) == began_from:
             return
+        if current is None:
+            raise Overtaken(Text(Draft(language, "", "", Format.MARKDOWN, ""), 0), "", None)
         last = await writing_store.version(db, campaign_id=campaign_id, language=language, version=current.version)
         raise Overtaken(_text(current), last.saved_by if last else "", last.saved_at if last else None)
 

@@ -232,6 +232,24 @@ async def test_a_language_can_be_left_out_but_not_the_last_one(editor: Operator,
 # Two people.
 
 
+async def test_a_language_that_was_left_out_does_not_come_back_by_itself(editor: Operator, house: House) -> None:
+    number = await begin(editor)
+    await save(editor, number, 0, language="de", body="Moin")
+    await editor.post(f"/console/campaigns/{number}/leave-out", {"language": "de"})
+    late = typed(1, language="de", body="Moin, moin")
+    by_itself = await editor.post(f"/console/campaigns/{number}/autosave", late, headers=PROGRAM)
+    assert by_itself.status == 409
+    assert "left this language out" in (await by_itself.json())["error"]["message"]
+    answer = await save(editor, number, 1, language="de", body="Moin, moin")
+    text = await answer.text()
+    assert (answer.status, text_in(text)) == (409, "Moin, moin")
+    assert "Theirs" not in text
+    assert [each.language for each in (await house.writing.page(number)).written] == ["en"]
+    version = int(Page(text).field("version")["value"] or 0)
+    assert (await save(editor, number, version, language="de", body="Moin, moin")).status == 303  # meant, after having read that
+    assert await body_of(house, number, "de") == "Moin, moin"
+
+
 async def test_whoever_saves_second_sees_both_and_nothing_is_overwritten(hire: Hire, site: Site, house: House) -> None:
     ada, ben = await hire("owner"), await hire("editor")
     number = await begin(ada)
