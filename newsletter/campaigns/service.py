@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +22,7 @@ from newsletter.core.addresses import parse_address
 from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput, NotFound
+from newsletter.core.keys import sha256
 from newsletter.delivery import store as delivery
 from newsletter.delivery.batches import plan_campaign
 from newsletter.delivery.courier import Courier
@@ -107,12 +109,24 @@ class AudienceChanged(InvalidInput):
         self.readers = readers
 
 
+class WordsChanged(Conflict):
+    """Other words are stored by now than those that the caller has looked at."""
+
+    def __init__(self) -> None:
+        super().__init__("Somebody has saved other words since you opened this page: look at them, then send or schedule it.")
+
+
 class DraftRefused(InvalidContent):
     """One of several drafts cannot become a mail: the one in `language`."""
 
     def __init__(self, error: InvalidContent, language: str) -> None:
         super().__init__(str(error), field=error.field, line=error.line)
         self.language = language
+
+
+def digest(drafts: Sequence[Draft]) -> str:
+    """Of the words in all languages: whoever has seen them names them by it."""
+    return sha256(json.dumps([asdict(draft) for draft in sorted(drafts, key=lambda each: each.language)])).hex()[:32]
 
 
 class Campaigns:
@@ -200,7 +214,10 @@ class Campaigns:
     async def drafts(self, campaign_id: int) -> Sequence[Draft]:
         """What was written, language by language."""
         await self._row(self._db, campaign_id)
-        rows = await store.contents(self._db, campaign_id=campaign_id)
+        return await self._drafts(self._db, campaign_id)
+
+    async def _drafts(self, db: Connection, campaign_id: int) -> Sequence[Draft]:
+        rows = await store.contents(db, campaign_id=campaign_id)
         return [Draft(row.language, row.subject, row.preheader, Format(row.format), row.body) for row in rows]
 
     async def letter(self, campaign_id: int, language: str | None = None) -> Letter:
@@ -285,19 +302,33 @@ class Campaigns:
             raise InvalidContent("There is nothing to send yet: write it in one language at least.", field="contents")
         return letter
 
+    async def refuse_other_words(self, db: Connection, campaign_id: int, seen: str | None) -> None:
+        """Raises `WordsChanged` unless they are those of that `digest`. After a change of the campaign's row: that holds savers up."""
+        if seen is not None and digest(await self._drafts(db, campaign_id)) != seen:
+            raise WordsChanged
+
     async def send(
-        self, campaign_id: int, *, by: str, now: datetime, readers: int | None = None, when_due: bool = False
+        self,
+        campaign_id: int,
+        *,
+        by: str,
+        now: datetime,
+        readers: int | None = None,
+        words: str | None = None,
+        when_due: bool = False,
     ) -> int:
         """Begin; returns how many readers the list has now. `when_due`: only if it is scheduled still, and its time has come.
 
-        Raises `AudienceChanged` when they are not as many as the caller has confirmed in `readers`; `Conflict` when it was sent
-        or cancelled before, when its list was closed, and while all campaigns stand still.
+        Raises `WordsChanged` when the words are not those of the digest `words`, that the caller has looked at, and
+        `AudienceChanged` when the readers are not as many as they have confirmed in `readers`; `Conflict` when it was sent or
+        cancelled before, when its list was closed, and while all campaigns stand still.
         """
         letter = await self.sendable(campaign_id)
         async with self._db.transaction() as db:
             if when_due and not await store.is_due(db, campaign_id=campaign_id, now=now):
                 raise Conflict(f"Campaign {campaign_id} is not scheduled for this time any more.")
             planned = await self._start(db, campaign_id, letter.mailing_list, by, now)
+            await self.refuse_other_words(db, campaign_id, words)
             if readers is not None and planned != readers:
                 raise AudienceChanged(planned)
             return planned
