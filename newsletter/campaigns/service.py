@@ -17,12 +17,13 @@ from newsletter.campaigns.framing import Framing, check_language
 from newsletter.campaigns.letter import Letter
 from newsletter.campaigns.reporting_store import Standing
 from newsletter.campaigns.store import CampaignRow
+from newsletter.campaigns.trials import ACTION, check_trial
 from newsletter.consent.service import refuse_standstill
 from newsletter.core.addresses import parse_address
 from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput, NotFound
-from newsletter.core.keys import sha256
+from newsletter.core.keys import Keyring, sha256
 from newsletter.delivery import store as delivery
 from newsletter.delivery.batches import plan_campaign
 from newsletter.delivery.courier import Courier
@@ -133,9 +134,18 @@ class Campaigns:
     """What operators do with campaigns. `by` names the operator, for the audit log."""
 
     def __init__(
-        self, db: Database, links: Links, courier: Courier, signing: Signing, audit: Audit, *, erase_left_days: int
+        self,
+        db: Database,
+        keyring: Keyring,
+        links: Links,
+        courier: Courier,
+        signing: Signing,
+        audit: Audit,
+        *,
+        erase_left_days: int,
     ) -> None:
         self._db = db
+        self._keyring = keyring
         self._links = links
         self._courier = courier
         self._signing = signing
@@ -266,12 +276,15 @@ class Campaigns:
     ) -> Outcome:
         """Send the finished mail to one address now; returns what the relay said. Nothing of it is stored.
 
-        Raises `InvalidAddress`, `InvalidInput` for a language that it was not written in, and `RelayUnreachable` when there is
-        no relay to hand it to.
+        Raises `InvalidAddress`, `InvalidInput` for a language that it was not written in, `Unwanted` and `TooMany` (see
+        `trials`), and `RelayUnreachable` when there is no relay to hand it to.
         """
         letter = await self.letter(campaign_id, language)
-        reader = self._nobody(letter, parse_address(address).typed, language, name, now)
-        await self._audit(self._db, by, "campaign.test", f"campaign {campaign_id}", now)
+        to = parse_address(address)
+        reader = self._nobody(letter, to.typed, language, name, now)
+        async with self._db.transaction() as db:
+            await check_trial(db, self._keyring.subscriber_id(to.normal), by=by, now=now)
+            await self._audit(db, by, ACTION, f"campaign {campaign_id}", now)
         sender_id = letter.mailing_list.sender.sender_id
         if await self._signing.signs(sender_id, at=now):
             letter = replace(letter, hashed=True)

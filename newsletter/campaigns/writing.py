@@ -17,11 +17,12 @@ from newsletter.campaigns.content import CompiledContent, Draft, Format, Reader,
 from newsletter.campaigns.framing import Framing, check_language
 from newsletter.campaigns.rules import OPEN_FOR, thinned
 from newsletter.campaigns.service import Campaigns
+from newsletter.campaigns.trials import Unwanted
 from newsletter.campaigns.writing_store import VersionLine, VersionRow, WrittenLanguage, WrittenRow
 from newsletter.core.addresses import parse_address
 from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
-from newsletter.core.errors import Conflict, InvalidAddress, InvalidContent, InvalidInput, NotFound, RelayError
+from newsletter.core.errors import Conflict, InvalidAddress, InvalidContent, InvalidInput, NotFound, RelayError, TooMany
 from newsletter.core.i18n import long_date
 from newsletter.delivery.headers import check_header_text
 from newsletter.delivery.rules import DeliveryState, Outcome
@@ -283,7 +284,7 @@ class Writing:
         try:
             address = parse_address(address).typed
             outcome = await self._campaigns.test(campaign_id, address, by=by, now=now, language=language, name=EXAMPLE)
-        except (InvalidAddress, RelayError) as error:
+        except (InvalidAddress, Unwanted, TooMany, RelayError) as error:
             return Tested(address, taken=False, said=str(error))
         return Tested(address, outcome.state is DeliveryState.ACCEPTED, _said(outcome))
 

@@ -12,9 +12,11 @@ import pytest
 from aiohttp import ClientResponse
 
 from newsletter.app import House
+from newsletter.campaigns import trials
 from newsletter.campaigns.content import Draft, Format
 from newsletter.campaigns.service import NewCampaign
 from newsletter.campaigns.writing import Overtaken
+from newsletter.consent.rules import Reason
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput
 from newsletter.delivery.batches import plan_campaign
 from tests.conftest import ManualClock
@@ -444,6 +446,19 @@ async def test_a_test_goes_to_each_address_and_says_what_the_relay_said(editor: 
     assert [row["target"] for row in rows] == [f"campaign {number}"] * 2
     for table in ("audit_log", "campaign", "campaign_content", "campaign_version"):
         assert not await house.db.fetchval(f"select exists (select from {table} t where t::text like '%ada@%')")
+
+
+async def test_a_test_says_of_each_address_why_it_was_not_sent(
+    editor: Operator, site: Site, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "MOST", 1)
+    await house.suppressing.add("ben@example.org", Reason.OBJECTED, slug=None, by="test", now=house.clock.now())
+    number = await begin(editor)
+    addresses = "ben@example.org ada@example.org cleo@example.org"
+    text = await (await editor.post(f"/console/campaigns/{number}/test", typed(1) | {"addresses": addresses})).text()
+    assert "whoever has it does not want mail" in text
+    assert "test mails within an hour" in text
+    assert [mail.recipients for mail in await site.mailbox.messages()] == [("ada@example.org",)]
 
 
 @pytest.mark.parametrize(
