@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
@@ -34,6 +35,7 @@ _WITHIN = 30.0
 _AT_ONCE = 2
 _MOST_WAITING = 10
 _PROGRAM = Path(__file__).with_name("image_process.py")
+_PYTHON_NEEDS = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
 _NO_IMAGE, _TOO_MANY_PIXELS = 3, 4
 _HASH = re.compile(r"[0-9a-f]{32}")
 
@@ -200,7 +202,14 @@ class Images:
 async def _run(content: bytes) -> tuple[int, bytes]:
     """Exit status and output; a process that takes too long is ended."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", str(_PROGRAM), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+        sys.executable,
+        "-P",
+        str(_PROGRAM),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        start_new_session=True,
+        env={name: os.environ[name] for name in _PYTHON_NEEDS if name in os.environ},  # Not our secrets: the image may be hostile.
     )
     try:
         async with asyncio.timeout(_WITHIN):

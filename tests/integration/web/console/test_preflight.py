@@ -362,3 +362,14 @@ async def test_spamassassin_is_asked_where_it_is_installed(
     found.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert await spam_score(b"Subject: Tide\r\n\r\n" + b"x" * 100_000) == score
+
+
+async def test_spamassassin_is_told_none_of_our_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, told = tmp_path / "spamc", tmp_path / "told"
+    program.write_text(f"#!/bin/sh\n/usr/bin/env > {told}\n/bin/cat > /dev/null; echo 1.0/5.0\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("NEWSLETTER_SECRET", "the secret of the house")
+    assert await spam_score(b"Subject: Tide\r\n\r\n")
+    assert f"PATH={tmp_path}" in told.read_text()
+    assert "secret" not in told.read_text()
