@@ -307,7 +307,13 @@ class House:
     @cached_property
     def campaigns(self) -> Campaigns:
         return Campaigns(
-            self.db, self.links, self.test_courier, self.signing, audit, erase_left_days=self.settings.erase_left_days
+            self.db,
+            self.keyring,
+            self.links,
+            self.test_courier,
+            self.signing,
+            audit,
+            erase_left_days=self.settings.erase_left_days,
         )
 
     @cached_property

@@ -8,13 +8,24 @@ by the exit status.
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import resource
 import sys
 import warnings
 
-from PIL import Image, ImageCms, ImageOps
+from PIL import (
+    GifImagePlugin,
+    Image,
+    ImageCms,
+    ImageOps,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 MOST_PIXELS = 40_000_000
 """Of what comes in: a camera's picture has 12 to 24 million."""
@@ -27,6 +38,8 @@ MOST_PNG = 1_000_000
 """A photograph as PNG is several times as large: above this, one without transparency becomes a JPEG."""
 NO_IMAGE, TOO_MANY_PIXELS = 3, 4
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
+_LOADED = (copy, GifImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
+"""What Pillow would import when it needs it: no file can be opened any more by then. TIFF is how Exif is written."""
 
 
 def limit() -> None:
@@ -35,6 +48,7 @@ def limit() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # Nothing is opened any more: not even what /proc tells.
 
 
 def remade(source: bytes) -> tuple[str, Image.Image, bytes]:
@@ -77,6 +91,7 @@ def _written(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def main() -> None:
+    Image.preinit()
     limit()
     warnings.simplefilter("ignore")
     Image.MAX_IMAGE_PIXELS = MOST_PIXELS

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
@@ -34,9 +35,9 @@ _WITHIN = 30.0
 _AT_ONCE = 2
 _MOST_WAITING = 10
 _PROGRAM = Path(__file__).with_name("image_process.py")
+_PYTHON_NEEDS = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
 _NO_IMAGE, _TOO_MANY_PIXELS = 3, 4
 _HASH = re.compile(r"[0-9a-f]{32}")
-_SVG = re.compile(rb"\s*(?:<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE[^>]*>|\s)*<svg\b", re.DOTALL | re.IGNORECASE)
 
 log = get_logger(__name__)
 
@@ -201,7 +202,14 @@ class Images:
 async def _run(content: bytes) -> tuple[int, bytes]:
     """Exit status and output; a process that takes too long is ended."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", str(_PROGRAM), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+        sys.executable,
+        "-P",
+        str(_PROGRAM),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        start_new_session=True,
+        env={name: os.environ[name] for name in _PYTHON_NEEDS if name in os.environ},  # Not our secrets: the image may be hostile.
     )
     try:
         async with asyncio.timeout(_WITHIN):
@@ -222,10 +230,15 @@ def _check_file(content: bytes) -> None:
     if len(content) > MOST_OCTETS:
         size = f"{len(content) / 1_000_000:.0f} MB"
         raise InvalidInput(f"This file has {size}; an image may have {MOST_OCTETS // 1_000_000} MB at most.", field="file")
-    if _SVG.match(content[:2000].removeprefix(b"\xef\xbb\xbf")):
+    if _looks_like_svg(content[:2000]):
         raise InvalidInput(
             "SVG is not taken: it can hold scripts, and mail programs do not show it. Save it as a PNG.", field="file"
         )
+
+
+def _looks_like_svg(head: bytes) -> bool:
+    """For the sentence alone, so it need not be exact: what is no image is refused by who tries to read it."""
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<") and b"<svg" in head.lower()
 
 
 def _checked_alt(alt: str) -> str:

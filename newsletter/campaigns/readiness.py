@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from newsletter.campaigns.service import Campaigns
+from newsletter.campaigns.service import Campaigns, digest
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput
 
 _GROUPING = str.maketrans("", "", " \u00a0\u2009\u202f,.'\u2019_")
@@ -18,6 +18,8 @@ class Ready:
 
     subjects: dict[str, str]
     """By language."""
+    words: str
+    """Their digest, to send or schedule these and no others."""
     sender: str
     readers: int | None
     problem: str | None
@@ -30,12 +32,13 @@ class Ready:
 
 async def readiness(campaigns: Campaigns, campaign_id: int) -> Ready:
     """Of a draft, or of what waits for its time. Raises `NotFound`."""
-    subjects = {draft.language: draft.subject for draft in await campaigns.drafts(campaign_id)}
+    drafts = await campaigns.drafts(campaign_id)
+    subjects = {draft.language: draft.subject for draft in drafts}
     # Side by side: of a large list each takes a tenth of a second.
     (sender, problem), (readers, obstacle) = await asyncio.gather(
         _words(campaigns, campaign_id), _audience(campaigns, campaign_id)
     )
-    return Ready(subjects, sender, readers, problem, obstacle)
+    return Ready(subjects, digest(drafts), sender, readers, problem, obstacle)
 
 
 async def _words(campaigns: Campaigns, campaign_id: int) -> tuple[str, str | None]:

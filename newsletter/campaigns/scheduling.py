@@ -34,10 +34,10 @@ class Scheduling:
         self._campaigns = campaigns
         self._audit = audit
 
-    async def schedule(self, campaign_id: int, local: str, *, by: str, now: datetime) -> Meant:
-        """Start it at that local time; again for another time. Returns which moment that is.
+    async def schedule(self, campaign_id: int, local: str, *, by: str, now: datetime, words: str | None = None) -> Meant:
+        """Start it at that local time; again for another time. Returns which moment that is. `words`: as for sending.
 
-        Raises `InvalidInput` for a time that cannot be meant, `Conflict` when the campaign was begun or cancelled, and whatever
+        Raises `InvalidInput` for a time that cannot be meant, `WordsChanged`, `Conflict` when the campaign was begun or cancelled, and whatever
         refuses to send it: it is compiled now, so that nobody learns of a fault when the time has come.
         """
         letter = await self._campaigns.sendable(campaign_id)
@@ -45,6 +45,7 @@ class Scheduling:
         async with self._db.transaction() as db:
             if not await store.schedule(db, campaign_id=campaign_id, at=meant.at):
                 await self._refuse(db, campaign_id, "schedule")
+            await self._campaigns.refuse_other_words(db, campaign_id, words)
             await self._audit(db, by, "campaign.schedule", f"campaign {campaign_id}, {meant.at:%Y-%m-%d %H:%M} UTC", now)
         return meant
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,11 +17,13 @@ from newsletter.campaigns.framing import Framing, check_language
 from newsletter.campaigns.letter import Letter
 from newsletter.campaigns.reporting_store import Standing
 from newsletter.campaigns.store import CampaignRow
+from newsletter.campaigns.trials import ACTION, check_trial
 from newsletter.consent.service import refuse_standstill
 from newsletter.core.addresses import parse_address
 from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput, NotFound
+from newsletter.core.keys import Keyring, sha256
 from newsletter.delivery import store as delivery
 from newsletter.delivery.batches import plan_campaign
 from newsletter.delivery.courier import Courier
@@ -107,6 +110,13 @@ class AudienceChanged(InvalidInput):
         self.readers = readers
 
 
+class WordsChanged(Conflict):
+    """Other words are stored by now than those that the caller has looked at."""
+
+    def __init__(self) -> None:
+        super().__init__("Somebody has saved other words since you opened this page: look at them, then send or schedule it.")
+
+
 class DraftRefused(InvalidContent):
     """One of several drafts cannot become a mail: the one in `language`."""
 
@@ -115,13 +125,27 @@ class DraftRefused(InvalidContent):
         self.language = language
 
 
+def digest(drafts: Sequence[Draft]) -> str:
+    """Of the words in all languages: whoever has seen them names them by it."""
+    return sha256(json.dumps([asdict(draft) for draft in sorted(drafts, key=lambda each: each.language)])).hex()[:32]
+
+
 class Campaigns:
     """What operators do with campaigns. `by` names the operator, for the audit log."""
 
     def __init__(
-        self, db: Database, links: Links, courier: Courier, signing: Signing, audit: Audit, *, erase_left_days: int
+        self,
+        db: Database,
+        keyring: Keyring,
+        links: Links,
+        courier: Courier,
+        signing: Signing,
+        audit: Audit,
+        *,
+        erase_left_days: int,
     ) -> None:
         self._db = db
+        self._keyring = keyring
         self._links = links
         self._courier = courier
         self._signing = signing
@@ -200,7 +224,10 @@ class Campaigns:
     async def drafts(self, campaign_id: int) -> Sequence[Draft]:
         """What was written, language by language."""
         await self._row(self._db, campaign_id)
-        rows = await store.contents(self._db, campaign_id=campaign_id)
+        return await self._drafts(self._db, campaign_id)
+
+    async def _drafts(self, db: Connection, campaign_id: int) -> Sequence[Draft]:
+        rows = await store.contents(db, campaign_id=campaign_id)
         return [Draft(row.language, row.subject, row.preheader, Format(row.format), row.body) for row in rows]
 
     async def letter(self, campaign_id: int, language: str | None = None) -> Letter:
@@ -249,12 +276,15 @@ class Campaigns:
     ) -> Outcome:
         """Send the finished mail to one address now; returns what the relay said. Nothing of it is stored.
 
-        Raises `InvalidAddress`, `InvalidInput` for a language that it was not written in, and `RelayUnreachable` when there is
-        no relay to hand it to.
+        Raises `InvalidAddress`, `InvalidInput` for a language that it was not written in, `Unwanted` and `TooMany` (see
+        `trials`), and `RelayUnreachable` when there is no relay to hand it to.
         """
         letter = await self.letter(campaign_id, language)
-        reader = self._nobody(letter, parse_address(address).typed, language, name, now)
-        await self._audit(self._db, by, "campaign.test", f"campaign {campaign_id}", now)
+        to = parse_address(address)
+        reader = self._nobody(letter, to.typed, language, name, now)
+        async with self._db.transaction() as db:
+            await check_trial(db, self._keyring.subscriber_id(to.normal), by=by, now=now)
+            await self._audit(db, by, ACTION, f"campaign {campaign_id}", now)
         sender_id = letter.mailing_list.sender.sender_id
         if await self._signing.signs(sender_id, at=now):
             letter = replace(letter, hashed=True)
@@ -285,19 +315,33 @@ class Campaigns:
             raise InvalidContent("There is nothing to send yet: write it in one language at least.", field="contents")
         return letter
 
+    async def refuse_other_words(self, db: Connection, campaign_id: int, seen: str | None) -> None:
+        """Raises `WordsChanged` unless they are those of that `digest`. After a change of the campaign's row: that holds savers up."""
+        if seen is not None and digest(await self._drafts(db, campaign_id)) != seen:
+            raise WordsChanged
+
     async def send(
-        self, campaign_id: int, *, by: str, now: datetime, readers: int | None = None, when_due: bool = False
+        self,
+        campaign_id: int,
+        *,
+        by: str,
+        now: datetime,
+        readers: int | None = None,
+        words: str | None = None,
+        when_due: bool = False,
     ) -> int:
         """Begin; returns how many readers the list has now. `when_due`: only if it is scheduled still, and its time has come.
 
-        Raises `AudienceChanged` when they are not as many as the caller has confirmed in `readers`; `Conflict` when it was sent
-        or cancelled before, when its list was closed, and while all campaigns stand still.
+        Raises `WordsChanged` when the words are not those of the digest `words`, that the caller has looked at, and
+        `AudienceChanged` when the readers are not as many as they have confirmed in `readers`; `Conflict` when it was sent or
+        cancelled before, when its list was closed, and while all campaigns stand still.
         """
         letter = await self.sendable(campaign_id)
         async with self._db.transaction() as db:
             if when_due and not await store.is_due(db, campaign_id=campaign_id, now=now):
                 raise Conflict(f"Campaign {campaign_id} is not scheduled for this time any more.")
             planned = await self._start(db, campaign_id, letter.mailing_list, by, now)
+            await self.refuse_other_words(db, campaign_id, words)
             if readers is not None and planned != readers:
                 raise AudienceChanged(planned)
             return planned

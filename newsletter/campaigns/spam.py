@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 from asyncio.subprocess import DEVNULL, PIPE
@@ -24,7 +25,8 @@ async def spam_score(message: bytes) -> tuple[float, float] | None:
 
 
 async def _said(path: str, options: tuple[str, ...], message: bytes) -> bytes:
-    process = await asyncio.create_subprocess_exec(path, *options, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+    known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}  # Our secrets are not its business.
+    process = await asyncio.create_subprocess_exec(path, *options, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=known)
     try:
         async with asyncio.timeout(_WITHIN):
             out, _ = await process.communicate(message)

@@ -117,3 +117,14 @@ async def copy_contents(db: Connection, *, campaign_id: int, copy: int) -> None:
 
 @_sql.statement
 async def delete_draft(db: Connection, *, campaign_id: int) -> bool: ...
+
+
+# Test mails.
+
+
+@_sql.statement
+async def hold_trials(db: Connection, *, operator: str) -> None: ...
+
+
+@_sql.statement
+async def count_trials(db: Connection, *, operator: str, action: str, since: datetime) -> int: ...

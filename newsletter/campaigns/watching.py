@@ -142,8 +142,13 @@ class Watch:
         self._room = room
         self._seen = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Nothing will come any more, and what was newest was given: the campaign has ended, or is not there any more."""
+        return self._room.over and self._room.looks == self._seen
+
     async def next(self, *, within: float) -> Progress | None:
-        """What is newest, once: None when nothing new came in so many seconds, or when nothing will come any more."""
+        """What is newest, once: None when nothing new came in so many seconds, or when it `is_over`."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._room.after(self._seen), within)
         if self._room.looks == self._seen:

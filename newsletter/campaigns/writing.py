@@ -17,11 +17,12 @@ from newsletter.campaigns.content import CompiledContent, Draft, Format, Reader,
 from newsletter.campaigns.framing import Framing, check_language
 from newsletter.campaigns.rules import OPEN_FOR, thinned
 from newsletter.campaigns.service import Campaigns
+from newsletter.campaigns.trials import Unwanted
 from newsletter.campaigns.writing_store import VersionLine, VersionRow, WrittenLanguage, WrittenRow
 from newsletter.core.addresses import parse_address
 from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
-from newsletter.core.errors import Conflict, InvalidAddress, InvalidContent, InvalidInput, NotFound, RelayError
+from newsletter.core.errors import Conflict, InvalidAddress, InvalidContent, InvalidInput, NotFound, RelayError, TooMany
 from newsletter.core.i18n import long_date
 from newsletter.delivery.headers import check_header_text
 from newsletter.delivery.rules import DeliveryState, Outcome
@@ -97,11 +98,17 @@ class Tested:
 
 
 class Overtaken(Conflict):
-    """Somebody else has saved since; nothing was overwritten. `theirs` is what is stored now."""
+    """Somebody else has saved since, or left the language out; nothing was overwritten. `theirs` is what is stored now."""
 
     def __init__(self, theirs: Text, by: str, at: datetime | None) -> None:
+        self.is_left_out = theirs.version == 0
+        """There is nothing of theirs to see."""
         who = by or "A program, or somebody who is gone,"
-        super().__init__(f"{who} has saved another version while you were writing: nothing was overwritten.")
+        super().__init__(
+            "Somebody has left this language out while you were writing: nothing was saved."
+            if self.is_left_out
+            else f"{who} has saved another version while you were writing: nothing was overwritten."
+        )
         self.theirs = theirs
         self.by = by
         self.at = at
@@ -277,7 +284,7 @@ class Writing:
         try:
             address = parse_address(address).typed
             outcome = await self._campaigns.test(campaign_id, address, by=by, now=now, language=language, name=EXAMPLE)
-        except (InvalidAddress, RelayError) as error:
+        except (InvalidAddress, Unwanted, TooMany, RelayError) as error:
             return Tested(address, taken=False, said=str(error))
         return Tested(address, outcome.state is DeliveryState.ACCEPTED, _said(outcome))
 
@@ -301,8 +308,10 @@ class Writing:
     async def _refuse_overtaken(
         self, db: Connection, campaign_id: int, language: str, current: WrittenRow | None, began_from: int
     ) -> None:
-        if current is None or current.version == began_from:
+        if (current.version if current else 0) == began_from:
             return
+        if current is None:
+            raise Overtaken(Text(Draft(language, "", "", Format.MARKDOWN, ""), 0), "", None)
         last = await writing_store.version(db, campaign_id=campaign_id, language=language, version=current.version)
         raise Overtaken(_text(current), last.saved_by if last else "", last.saved_at if last else None)
 

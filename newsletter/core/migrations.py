@@ -5,10 +5,13 @@ A migration is a file `sql/migrations/NNNN_what.sql`, applied once, in order, in
 
     -- oldest-program: N      programs whose newest migration is below N can no longer work on the result
     -- outside-transaction    for a single statement such as CREATE INDEX CONCURRENTLY, which it must be safe to repeat
+
+An index that was not finished stays behind, invalid, and IF NOT EXISTS would take it for good: it is dropped before another try.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +24,10 @@ from newsletter.core.queries import Queries
 from newsletter.core.resources import resource
 
 LOCK_TIMEOUT_MS = "5000"
+PATIENT_MS = "600000"
+"""For what holds nobody up while it waits: an index that is built concurrently waits for every transaction that began before."""
+LOOK_AGAIN = 0.1
+"""Seconds between two looks at whether another `newsletter migrate` is done."""
 _LOCK_NOT_AVAILABLE = "55P03"
 
 _sql = Queries("migrations")
@@ -44,11 +51,15 @@ async def create_ledger(db: Connection) -> None: ...
 
 
 @_sql.statement
-async def lock_ledger(db: Connection) -> None: ...
+async def try_lock_ledger(db: Connection) -> bool: ...
 
 
 @_sql.statement
 async def limit_waiting(db: Connection, *, milliseconds: str) -> None: ...
+
+
+@_sql.statement
+async def is_unfinished_index(db: Connection, *, name: str) -> bool: ...
 
 
 @_sql.statement
@@ -88,6 +99,12 @@ class Migration:
     def in_transaction(self) -> bool:
         return not re.search(r"^-- outside-transaction$", self.text, re.MULTILINE)
 
+    @property
+    def index(self) -> str | None:
+        """That it makes concurrently."""
+        found = re.search(r"^create (?:unique )?index concurrently if not exists (\w+) ", self.text, re.MULTILINE)
+        return found[1] if found else None
+
 
 def migrations(folder: Path | None = None) -> list[Migration]:
     """All that this program knows, in order."""
@@ -103,13 +120,19 @@ async def migrate(db: Database, *, now: datetime, known: list[Migration] | None 
     known = migrations() if known is None else known
     async with db.single() as connection:
         # Without a limit, since the other may take long; before the ledger, since two that create it at once fail.
-        await lock_ledger(connection)
+        await _lock(connection)
         await limit_waiting(connection, milliseconds=LOCK_TIMEOUT_MS)
         await create_ledger(connection)
         missing = _missing(await applied(connection), known, await schema_state(connection))
         for migration in missing:
             await _apply(connection, migration, now)
     return missing
+
+
+async def _lock(connection: Connection) -> None:
+    """By asking again, and not by waiting for it: what waits in a statement is waited for by an index that is built concurrently."""
+    while not await try_lock_ledger(connection):
+        await asyncio.sleep(LOOK_AGAIN)
 
 
 def _missing(done: list[Applied], known: list[Migration], state: SchemaState) -> list[Migration]:
@@ -126,10 +149,14 @@ def _missing(done: list[Applied], known: list[Migration], state: SchemaState) ->
 
 
 async def _apply(connection: Connection, migration: Migration, now: datetime) -> None:
+    limit = LOCK_TIMEOUT_MS if migration.in_transaction else PATIENT_MS
     try:
         with translated_errors():
+            await limit_waiting(connection, milliseconds=limit)
             if migration.in_transaction:
                 await connection.execute("begin")
+            elif migration.index and await is_unfinished_index(connection, name=migration.index):
+                await connection.execute(f"drop index concurrently {migration.index}")
             await connection.execute(migration.text)
             await record(
                 connection,
@@ -148,7 +175,7 @@ async def _apply(connection: Connection, migration: Migration, now: datetime) ->
         left = "Nothing of it was applied." if migration.in_transaction else "Part of it may have been applied."
         if error.sqlstate == _LOCK_NOT_AVAILABLE:
             raise DatabaseError(
-                f"{which} could not lock its tables within {int(LOCK_TIMEOUT_MS) / 1000:g} s. {left} "
+                f"{which} could not lock its tables within {int(limit) / 1000:g} s. {left} "
                 "Try again when no long transaction is running.",
                 sqlstate=error.sqlstate,
             ) from None

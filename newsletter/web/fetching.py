@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from collections.abc import Awaitable, Callable, Container, Sequence
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
@@ -23,18 +23,42 @@ WITHIN = 8.0
 """Seconds for one link, its redirects included."""
 MOST_REDIRECTS = 5
 LONGEST_ADDRESS = 2000
+PORTS = frozenset({80, 443, 8080, 8443})
+"""Where web pages are. What answers on others is no business of a link check."""
 _NAT64 = IPv6Network("64:ff9b::/96")
+_GIVEN_OUT = IPv6Network("2000::/3")
+_SPECIAL = tuple(
+    map(
+        ip_network,
+        (
+            "192.0.0.0/24",  # protocol assignments (RFC 6890); Oracle's cloud answers at .192
+            "192.88.99.0/24",  # 6to4 relays, given up (RFC 7526)
+            "168.63.129.16/32",  # Azure, to every machine in it
+            "2001::/23",  # protocol assignments: Teredo, benchmarks, overlays
+            "2001:db8::/32",  # documentation
+            "2002::/16",  # 6to4: an IPv4 address in disguise
+            "3fff::/20",  # documentation (RFC 9637)
+        ),
+    )
+)
+"""Special ranges that some release of Python takes for global."""
 _AGENT = "Mozilla/5.0 (compatible; newsletter link check)"
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
 
 class LinkChecker:
-    """`resolve` and `may_reach` are handed in by tests, whose server is on loopback."""
+    """What it takes is handed in by tests, whose server is on loopback, on any port."""
 
-    def __init__(self, resolve: Resolve | None = None, may_reach: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self,
+        resolve: Resolve | None = None,
+        may_reach: Callable[[str], bool] | None = None,
+        ports: Container[int | None] = PORTS,
+    ) -> None:
         self._resolve = resolve or resolved
         self._may_reach = may_reach or is_public
+        self._ports = ports
 
     async def __call__(self, address: str, /) -> Answer:
         """Never raises."""
@@ -54,6 +78,8 @@ class LinkChecker:
                 return Answer(ok=False, said="is no address of a web page")
             if url.user or url.password:
                 return Answer(ok=False, said="holds a user name or password: take it out")
+            if url.port not in self._ports:
+                return Answer(ok=False, said="is on a port where web pages are not, and is not fetched")
             addresses = await self._resolve(url.host)
             if not addresses or not all(map(self._may_reach, addresses)):
                 return Answer(ok=False, said="leads to a private network, and is not fetched")
@@ -96,22 +122,21 @@ async def resolved(host: str) -> list[str]:
 
 
 def is_public(text: str) -> bool:
-    """Whether an address belongs to the internet, and not to this machine or a network of ours, however it is written."""
+    """Whether an address belongs to the internet, and not to this machine or a network of ours.
+
+    IPv6 only as far as it is given out to networks (IANA: 2000::/3): what else there is stands for something near, or for an
+    IPv4 address in disguise. Python's own `is_global` knows the registries of its release, which is not enough here.
+    """
     try:
         address = ip_address(text)
     except ValueError:
         return False
-    return all(each.is_global and not each.is_multicast for each in (address, *_inside(address)))
-
-
-def _inside(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
-    """IPv4 addresses that an IPv6 address stands for."""
-    if isinstance(address, IPv4Address):
-        return []
-    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64:
-        found.append(IPv4Address(int(address) & 0xFFFFFFFF))
-    return [each for each in found if each is not None]
+    if isinstance(address, IPv6Address):
+        if address in _NAT64:  # How hosts without IPv4 reach the IPv4 internet (RFC 6052).
+            address = IPv4Address(int(address) & 0xFFFFFFFF)
+        elif address not in _GIVEN_OUT:
+            return False
+    return address.is_global and not address.is_multicast and not any(address in network for network in _SPECIAL)
 
 
 def _reason(error: Exception) -> str:

@@ -75,3 +75,10 @@ select :copy, language, subject, preheader, format, body, fault from campaign_co
 
 -- name: delete_draft
 delete from campaign where campaign_id = :campaign_id and state = 'draft' returning true;
+
+-- name: hold_trials
+-- Test mails of one operator are counted one after the other.
+select pg_advisory_xact_lock(hashtextextended('test mails of ' || :operator::text, 0));
+
+-- name: count_trials
+select count(*)::integer from audit_log where operator = :operator and action = :action and occurred_at > :since;

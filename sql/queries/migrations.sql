@@ -8,9 +8,13 @@ create table if not exists schema_migration (
   applied_at     timestamptz not null
 );
 
--- name: lock_ledger
+-- name: try_lock_ledger
 -- One migration at a time, whoever starts it; held until the connection closes.
-select pg_advisory_lock(hashtext('newsletter migrations'));
+select pg_try_advisory_lock(hashtext('newsletter migrations'));
+
+-- name: is_unfinished_index
+-- Of a build that failed or was broken off.
+select exists (select from pg_index where indexrelid = to_regclass(:name) and not indisvalid);
 
 -- name: applied
 -- In order.

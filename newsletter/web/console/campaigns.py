@@ -11,7 +11,7 @@ from aiohttp import web
 
 from newsletter.campaigns.readiness import confirmed_readers, readiness
 from newsletter.campaigns.reporting import Report, as_rows, busy_part, reached, shown
-from newsletter.campaigns.service import AudienceChanged, Status
+from newsletter.campaigns.service import AudienceChanged, Status, WordsChanged
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput
 from newsletter.core.i18n import language_name, long_time
 from newsletter.core.spreadsheets import as_csv
@@ -100,7 +100,7 @@ async def send(request: web.Request) -> web.Response:
     number, campaigns = _number(request), services(request).campaigns
     try:
         readers = confirmed_readers(request[FORM].get("readers", ""))
-        await campaigns.send(number, by=request[SESSION].name, now=moment(request), readers=readers)
+        await campaigns.send(number, by=request[SESSION].name, now=moment(request), readers=readers, words=_words(request))
     except InvalidInput as error:
         return await _page(request, error=error, about="send")
     except Conflict as error:
@@ -115,7 +115,7 @@ async def schedule(request: web.Request) -> web.Response:
     number = _number(request)
     try:
         meant = await services(request).scheduling.schedule(
-            number, request[FORM].get("at", ""), by=request[SESSION].name, now=moment(request)
+            number, request[FORM].get("at", ""), by=request[SESSION].name, now=moment(request), words=_words(request)
         )
     except (InvalidInput, Conflict) as error:
         return await _page(request, error=error, about="schedule")
@@ -209,7 +209,7 @@ async def _page(request: web.Request, *, error: InvalidInput | Conflict | None =
 
 
 def _sentence(error: InvalidInput | Conflict | None) -> str:
-    if isinstance(error, Conflict):
+    if isinstance(error, Conflict) and not isinstance(error, WordsChanged):
         return f"Nothing was changed. {error}"
     return str(error) if error else ""
 
@@ -296,6 +296,11 @@ def _short(value: datetime, zone: ZoneInfo) -> str:
 
 def _is_under_way(status: Status) -> bool:
     return status.state in ("sending", "paused")
+
+
+def _words(request: web.Request) -> str:
+    """Which words were looked at; a form that does not say has looked at none."""
+    return request[FORM].get("words", "")
 
 
 def _number(request: web.Request) -> int:

@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import functools
 import json
+from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -17,10 +19,10 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from newsletter.campaigns.watching import Progress, Watch, rates
-from newsletter.core.errors import DatabaseError
+from newsletter.core.errors import DatabaseError, TooMany
 from newsletter.operators.rules import Right
 from newsletter.web.console.curves import Curve, curve
-from newsletter.web.console.guard import ConsoleRoutes, cookie
+from newsletter.web.console.guard import SESSION, ConsoleRoutes, cookie
 from newsletter.web.console.shell import percent
 from newsletter.web.context import CONSOLE, services
 
@@ -35,7 +37,11 @@ STEP = timedelta(seconds=3)
 """Of the rate's chart."""
 _TENTH = 10
 
+MOST_STREAMS = 20
+"""Of one operator at a time, by each process: as many tabs as anybody has open, and few enough to be no burden."""
+
 STOPPING = web.AppKey("stopping", asyncio.Event)
+STREAMS = web.AppKey("streams", Counter[int])
 
 routes = ConsoleRoutes()
 
@@ -43,6 +49,7 @@ routes = ConsoleRoutes()
 def prepare(app: web.Application) -> None:
     """Streams end when the server is told to stop: it would wait for them."""
     app[STOPPING] = asyncio.Event()
+    app[STREAMS] = Counter()
 
     async def stop(app: web.Application) -> None:
         app[STOPPING].set()
@@ -54,16 +61,32 @@ def prepare(app: web.Application) -> None:
 async def events(request: web.Request) -> web.StreamResponse:
     number = int(request.match_info["number"])
     zone = ZoneInfo((await services(request).campaigns.status(number)).time_zone)
-    # Buffered by a proxy they would come all at once.
-    headers = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
-    response = web.StreamResponse(headers=headers)
-    await response.prepare(request)
-    if request.method == "HEAD":
-        return response
-    async with services(request).watching.watch(number) as watch:
-        with contextlib.suppress(ConnectionResetError):  # The browser has gone.
-            await _stream(request, response, watch, zone)
+    with _one_of_few(request):
+        # Buffered by a proxy they would come all at once.
+        headers = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        if request.method == "HEAD":
+            return response
+        async with services(request).watching.watch(number) as watch:
+            with contextlib.suppress(ConnectionResetError):  # The browser has gone.
+                await _stream(request, response, watch, zone)
     return response
+
+
+@contextlib.contextmanager
+def _one_of_few(request: web.Request) -> Iterator[None]:
+    """Raises `TooMany`."""
+    streams, who = request.app[STREAMS], request[SESSION].operator_id
+    if streams[who] >= MOST_STREAMS:
+        raise TooMany(f"You are watching in {MOST_STREAMS} windows already: close some of them first.", retry_after=60)
+    streams[who] += 1
+    try:
+        yield
+    finally:
+        streams[who] -= 1
+        if not streams[who]:
+            del streams[who]
 
 
 async def _stream(request: web.Request, response: web.StreamResponse, watch: Watch, zone: ZoneInfo) -> None:
@@ -86,7 +109,7 @@ async def _stream(request: web.Request, response: web.StreamResponse, watch: Wat
         elif clock() - spoken >= HEARTBEAT:
             await response.write(b": still here\n\n")
             spoken = clock()
-        if progress is not None and not progress.is_live:
+        if watch.is_over:
             await response.write(b"event: end\ndata: {}\n\n")
             return
 

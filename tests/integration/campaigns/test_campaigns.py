@@ -11,10 +11,13 @@ import asyncpg
 import pytest
 
 from newsletter.app import House
+from newsletter.campaigns import trials
 from newsletter.campaigns.content import Draft, Format
 from newsletter.campaigns.service import SLOWER, NewCampaign
+from newsletter.campaigns.trials import Unwanted
+from newsletter.consent.rules import Reason
 from newsletter.consent.service import Origin
-from newsletter.core.errors import Conflict, InvalidContent, InvalidInput, NotFound
+from newsletter.core.errors import Conflict, InvalidContent, InvalidInput, NotFound, TooMany
 from newsletter.delivery import store as delivery
 from newsletter.delivery.batches import claim
 from newsletter.delivery.rules import LEASE, DeliveryState
@@ -252,6 +255,33 @@ async def test_a_preview_says_when_a_content_is_worked_out_for_each_reader(house
     previews = {each: await house.campaigns.preview(number, now=house.clock.now(), language=each) for each in ("en", "de")}
     assert previews["en"].notes == (SLOWER,)
     assert previews["de"].notes == ()
+
+
+@pytest.mark.parametrize("reason", [Reason.OBJECTED, Reason.REFUSED])
+async def test_no_test_goes_to_whoever_wants_no_mail(
+    house: House, mailbox: Mailbox, letter: MailingList, reason: Reason
+) -> None:
+    now = house.clock.now()
+    number = await house.campaigns.create(NEW, by="ops", now=now)
+    await house.suppressing.add("ada@example.org", reason, slug=None, by="ops", now=now)
+    with pytest.raises(Unwanted, match="does not want mail"):
+        await house.campaigns.test(number, "Ada@Example.org", by="ops", now=now)
+    assert await mailbox.messages() == []
+    await house.campaigns.test(number, "ben@example.org", by="ops", now=now)
+
+
+async def test_an_operator_sends_some_tests_an_hour_and_no_more(
+    house: House, mailbox: Mailbox, letter: MailingList, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "MOST", 3)
+    number = await house.campaigns.create(NEW, by="ops", now=clock.at)
+    many = (house.campaigns.test(number, f"me{each}@example.org", by="ops", now=clock.at) for each in range(6))
+    results = await asyncio.gather(*many, return_exceptions=True)
+    assert [isinstance(each, TooMany) for each in results].count(True) == 3
+    assert len(await mailbox.messages()) == 3
+    await house.campaigns.test(number, "me@example.org", by="somebody else", now=clock.at)
+    clock.move(hours=1)
+    await house.campaigns.test(number, "me@example.org", by="ops", now=clock.at)
 
 
 async def test_what_operators_did_is_in_the_audit_log_without_any_address(house: House, letter: MailingList) -> None:

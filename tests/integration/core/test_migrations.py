@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +21,11 @@ KNOWN = migrations.migrations()
 NEWEST = KNOWN[-1].number
 FIRST = Migration(1, "first", "create table one (id integer);")
 SECOND = Migration(2, "second", "create table two (id integer);\ncreate table three (id integer);")
-WAIT = "select count(*) from pg_locks where not granted and waitstart < clock_timestamp() - interval '100 ms'"
+INDEX = Migration(2, "index", "-- outside-transaction\ncreate index concurrently if not exists one_id on one (id);")
+AFTER_FIRST_READERS = 8
+"""Migrations after these find tables that are large."""
+TURNED_AWAY = "select count(*) from pg_stat_activity where query like '%pg_try_advisory_lock%' and state = 'idle'"
+VALID = "select indisvalid from pg_index where indexrelid = 'one_id'::regclass"
 
 
 @pytest.fixture
@@ -39,9 +44,9 @@ async def ledger(db: Database) -> list[int]:
     return [row["number"] for row in await db.fetch("select number from schema_migration order by number")]
 
 
-async def waiting(db: Database) -> None:
-    """Until somebody has waited for a lock for a tenth of a second."""
-    while not await db.fetchval(WAIT):
+async def turned_away(db: Database) -> None:
+    """Until somebody has found another at it."""
+    while not await db.fetchval(TURNED_AWAY):
         pass
 
 
@@ -59,6 +64,40 @@ async def test_several_at_once_apply_each_migration_once(empty: Database) -> Non
     assert await ledger(empty) == [1, 2]
 
 
+async def test_several_at_once_build_an_index_concurrently(empty: Database) -> None:
+    """Which waits for every statement that began before: for one that waits for the others it would wait for ever."""
+    done = await asyncio.gather(*(migrate(empty, now=START, known=[FIRST, INDEX]) for _ in range(5)))
+    assert sorted(map(len, done)) == [0, 0, 0, 0, 2]
+    assert await empty.fetchval(VALID)
+
+
+async def test_an_index_that_was_not_finished_is_built_anew(
+    empty: Database, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "PATIENT_MS", "50")
+    await migrate(empty, now=START, known=[FIRST])
+    writer = await asyncpg.connect(empty_database_url)
+    try:
+        await writer.execute("begin; insert into one values (1)")
+        with pytest.raises(DatabaseError, match=r"could not lock its tables within 0\.05 s\. Part of it may have been applied"):
+            await migrate(empty, now=START, known=[FIRST, INDEX])
+        assert await empty.fetchval(VALID) is False
+        assert await ledger(empty) == [1]
+    finally:
+        await writer.close()
+    assert await migrate(empty, now=START, known=[FIRST, INDEX]) == [INDEX]
+    assert await empty.fetchval(VALID)
+
+
+def test_evidence_and_readers_are_written_while_their_indexes_are_built() -> None:
+    """They are the tables of which a million people have rows: whoever unsubscribes does not wait for an index."""
+    busy = ("consent_event", "subscriber", "subscription", "suppression")
+    for migration in KNOWN[AFTER_FIRST_READERS:]:
+        made = re.findall(r"create (?:unique )?index (?!concurrently).*? on (\w+)", migration.text)
+        assert not set(made) & set(busy), migration.name
+        assert migration.in_transaction or (migration.index and "create index concurrently if not exists" in migration.text)
+
+
 async def test_a_second_one_waits_for_as_long_as_the_first_takes(
     empty: Database, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,7 +106,7 @@ async def test_a_second_one_waits_for_as_long_as_the_first_takes(
     try:
         await first.execute("select pg_advisory_lock(hashtext('newsletter migrations'))")
         second = asyncio.create_task(migrate(empty, now=START, known=[FIRST]))
-        await waiting(empty)
+        await turned_away(empty)
         assert not second.done()
     finally:
         await first.close()

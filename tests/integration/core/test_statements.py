@@ -88,7 +88,7 @@ def test_only_migrations_leave_something_behind_in_their_session() -> None:
         re.IGNORECASE,
     )
     found = {name for name, (statement, _) in REGISTRY.items() if lasting.search(statement.text)}
-    assert found == {"migrations.lock_ledger", "migrations.limit_waiting"}
+    assert found == {"migrations.try_lock_ledger", "migrations.limit_waiting"}
 
 
 def test_every_statement_is_bound_and_every_parameter_is_used() -> None:

@@ -6,8 +6,11 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
+from aiohttp import ClientResponse
 
 from newsletter.app import House
+from newsletter.campaigns.content import Draft, Format
+from newsletter.campaigns.service import digest
 from newsletter.jobs.schedule import Schedule, campaign_jobs
 from newsletter.subscribing.lists import close_list
 from tests.conftest import ManualClock
@@ -20,6 +23,12 @@ async def tick(house: House) -> list[str]:
     """One look at the schedule of campaigns."""
     jobs = campaign_jobs(house.scheduling, house.reporting)
     return await Schedule(house.db, house.clock, jobs, worker="test").run_due()
+
+
+async def press(who: Operator, number: int, act: str, **fields: str) -> ClientResponse:
+    """`send` or `schedule`, having looked at the words that are stored now."""
+    words = digest(await who.house.campaigns.drafts(number))
+    return await who.post(f"{one(number)}/{act}", {"words": words} | fields)
 
 
 # All of them.
@@ -93,9 +102,9 @@ async def test_a_campaign_is_sent_to_as_many_readers_as_were_typed(site: Site, h
     await readers(house, 1200)
     number = await draft(house)
     for typed in ("", "1,201", "many", "-1200", "12.5e2", "9" * 30):
-        answer = await editor.post(f"{one(number)}/send", {"readers": typed})
+        answer = await press(editor, number, "send", readers=typed)
         assert (answer.status, await state(house, number)) == (422, "draft"), typed
-    answer = await editor.post(f"{one(number)}/send", {"readers": "1\u202f200"})
+    answer = await press(editor, number, "send", readers="1\u202f200")
     assert (answer.status, location(answer)) == (303, f"{one(number)}?done=campaign_sent")
     assert (await state(house, number), (await house.campaigns.status(number)).planned) == ("sending", 1200)
     assert ("campaign.send", f"campaign {number}") in await editor.done()
@@ -105,17 +114,35 @@ async def test_an_audience_that_has_changed_is_said_and_asked_for_again(site: Si
     await readers(house, 3)
     number = await draft(house)
     await readers(house, 2, domain="late.example")
-    answer = await editor.post(f"{one(number)}/send", {"readers": "3"})
+    answer = await press(editor, number, "send", readers="3")
     page = Page(await answer.text())
     assert "The list has 5 readers now: type that number to send to them." in page.words
     assert page.field("readers")["value"] == ""
     assert (answer.status, await state(house, number)) == (422, "draft")
 
 
+@pytest.mark.parametrize(("act", "given"), [("send", {"readers": "3"}), ("schedule", {"at": "2026-12-05T09:30"})])
+async def test_nobody_sends_words_that_were_changed_since_they_looked(
+    site: Site, house: House, editor: Operator, clock: ManualClock, act: str, given: dict[str, str]
+) -> None:
+    await readers(house, 3)
+    number = await draft(house)
+    looked = {each["name"]: each["value"] for each in (await editor.page(one(number))).all("input") if each.get("name") == "words"}
+    late = Draft("en", "The long tide", "", Format.MARKDOWN, "What nobody has looked at")
+    await house.writing.save(number, late, began_from=1, by="Somebody", now=clock.at)
+    for words in (looked, {}):
+        answer = await editor.post(f"{one(number)}/{act}", words | given)
+        page = Page(await answer.text())
+        assert (answer.status, await state(house, number)) == (409, "draft")
+        assert "Somebody has saved other words since you opened this page" in page.words
+    again = {"words": page.field("words")["value"] or ""} | given
+    assert (await editor.post(f"{one(number)}/{act}", again)).status == 303
+
+
 async def test_a_double_click_sends_once_and_leads_to_the_same_page(site: Site, house: House, editor: Operator) -> None:
     await readers(house, 3)
     number = await draft(house)
-    answers = await asyncio.gather(*(editor.post(f"{one(number)}/send", {"readers": "3"}) for _ in range(2)))
+    answers = await asyncio.gather(*(press(editor, number, "send", readers="3") for _ in range(2)))
     assert sorted(location(each) for each in answers) == [
         f"{one(number)}?done=campaign_sent",
         f"{one(number)}?done=campaign_sent_once",
@@ -123,7 +150,7 @@ async def test_a_double_click_sends_once_and_leads_to_the_same_page(site: Site, 
     assert "It is sent once." in (await editor.page(f"{one(number)}?done=campaign_sent_once")).words
     await sent_out(house)
     assert len(await site.mailbox.messages()) == 3
-    assert (await editor.post(f"{one(number)}/send", {"readers": "3"})).status == 303  # long after, too
+    assert (await press(editor, number, "send", readers="3")).status == 303  # long after, too
 
 
 async def test_a_copy_is_a_draft_with_the_same_words(site: Site, house: House, editor: Operator) -> None:
@@ -156,7 +183,7 @@ async def test_a_scheduled_campaign_starts_by_itself_in_the_time_zone_of_its_lis
 ) -> None:
     await readers(house, 2)
     number = await draft(house)
-    answer = await editor.post(f"{one(number)}/schedule", {"at": "2026-11-22T09:30"})
+    answer = await press(editor, number, "schedule", at="2026-11-22T09:30")
     assert location(answer) == f"{one(number)}?done=campaign_scheduled"
     assert "It starts by itself on 22 November 2026 at 09:30 (CET)" in (await editor.page(one(number))).words
     clock.at = datetime(2026, 11, 22, 8, 29, 59, tzinfo=UTC)
@@ -185,7 +212,7 @@ async def test_a_time_that_cannot_be_meant_is_refused_and_stands_there_again(
     house: House, editor: Operator, at: str, says: str
 ) -> None:
     number = await draft(house)
-    answer = await editor.post(f"{one(number)}/schedule", {"at": at})
+    answer = await press(editor, number, "schedule", at=at)
     page = Page(await answer.text())
     assert (answer.status, page.field("at")["value"]) == (422, at)
     assert says in page.words
@@ -194,7 +221,7 @@ async def test_a_time_that_cannot_be_meant_is_refused_and_stands_there_again(
 
 async def test_a_time_that_comes_twice_is_the_first_and_the_page_says_so(house: House, editor: Operator) -> None:
     number = await draft(house)
-    answer = await editor.post(f"{one(number)}/schedule", {"at": "2027-10-31T02:30"})
+    answer = await press(editor, number, "schedule", at="2027-10-31T02:30")
     page = await editor.page(location(answer))
     assert "clocks go back and show this time twice: it starts at the first" in page.words
     assert (await house.campaigns.status(number)).scheduled_at == datetime(2027, 10, 31, 0, 30, tzinfo=UTC)
@@ -204,7 +231,7 @@ async def test_what_was_scheduled_can_be_put_off_and_taken_back(house: House, cl
     await readers(house, 1)
     number = await draft(house)
     for at in ("2026-12-05T09:30", "2026-12-06T09:30"):
-        assert (await editor.post(f"{one(number)}/schedule", {"at": at})).status == 303
+        assert (await press(editor, number, "schedule", at=at)).status == 303
     clock.at = datetime(2026, 12, 5, 10, 0, tzinfo=UTC)
     await tick(house)
     assert await state(house, number) == "scheduled"

@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from aiohttp import ClientResponse, FormData
 from PIL import Image, ImageDraw
 
 from newsletter.app import House
+from newsletter.campaigns import images
 from newsletter.campaigns.content import Draft, Format
 from newsletter.campaigns.image_process import MOST_PIXELS
 from newsletter.core.errors import Conflict, InvalidInput
@@ -141,6 +143,7 @@ def png_that_claims(width: int, height: int) -> bytes:
     [
         (SVG, "SVG is not taken"),
         (b"\xef\xbb\xbf  <svg onload='alert(1)'/>", "SVG is not taken"),
+        (b"<!---->" * 285, "no image that we can read"),
         (b"", "Choose a file first"),
         (b"%PDF-1.7 no image", "no image that we can read"),
         (b"<html><script>alert(1)</script></html>", "no image that we can read"),
@@ -152,7 +155,7 @@ def png_that_claims(width: int, height: int) -> bytes:
         (b"\x89PNG" + b"x" * 10_000_000, "10 MB; an image may have 10 MB at most"),
         (b"\x89PNG" + b"x" * 30_000_000, "30 MB; an image may have 10 MB at most"),
     ],
-    ids=["svg", "svg2", "nothing", "pdf", "html", "bmp", "tiff", "cut", "pixels", "more pixels", "10 MB", "30 MB"],
+    ids=["svg", "svg2", "comments", "nothing", "pdf", "html", "bmp", "tiff", "cut", "pixels", "more pixels", "10 MB", "30 MB"],
 )
 async def test_what_is_refused_is_refused_in_words_and_nothing_is_kept(
     editor: Operator, house: House, content: bytes, said: str
@@ -248,19 +251,36 @@ async def test_the_process_that_reads_an_image_cannot_take_more_than_its_limits(
     """What it is told to hold itself to is in force before a byte is looked at."""
     import asyncio
     import sys
-    from pathlib import Path
-
     from newsletter.campaigns import image_process
 
     probe = (
         "import sys, json, resource; sys.path.insert(0, sys.argv[1]); import image_process as p; p.limit();"
         "print(json.dumps([resource.getrlimit(each)[0] for each in"
-        " (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)]))"
+        " (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)]))"
     )
     folder = str(Path(image_process.__file__).parent)
     process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", probe, folder, stdout=asyncio.subprocess.PIPE)
     out, _ = await process.communicate()
-    assert json.loads(out) == [image_process.MOST_MEMORY, image_process.MOST_SECONDS, 0]
+    assert json.loads(out) == [image_process.MOST_MEMORY, image_process.MOST_SECONDS, 0, 0]
+
+
+async def test_the_process_that_reads_an_image_knows_none_of_our_secrets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import os, json; print(json.dumps(list(os.environ.values())))")
+    monkeypatch.setattr(images, "_PROGRAM", program)
+    monkeypatch.setenv("NEWSLETTER_SECRET", "the secret of the house")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://the secret of the house")
+    status, out = await images._run(b"")
+    assert status == 0
+    assert b"secret" not in out
+
+
+async def test_a_photograph_with_a_smaller_one_behind_it_is_taken(house: House) -> None:
+    """As telephones make them: Pillow reads them by another name."""
+    _, image, _ = await kept(house, octets(drawn(), "MPO", save_all=True, append_images=[drawn()]))
+    assert image.format == "JPEG"
 
 
 async def test_an_image_that_takes_too_long_is_ended(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

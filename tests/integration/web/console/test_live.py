@@ -205,6 +205,43 @@ async def test_streams_end_when_the_server_is_told_to_stop(site: Site, house: Ho
         assert house.watching.watched == {}
 
 
+async def test_a_stream_ends_when_its_campaign_is_deleted(
+    site: Site, house: House, clock: ManualClock, viewer: Operator
+) -> None:
+    number = await draft(house)
+    await house.scheduling.schedule(number, "2026-12-05T09:30", by="test", now=clock.at)
+    async with stream(viewer, number) as answer:
+        await told(answer)
+        await house.db.execute("delete from campaign where campaign_id = $1", number)
+        assert (await block(answer))["event"] == "end"
+        assert await answer.content.read() == b""
+    await nobody_watches(house)
+
+
+async def test_of_a_campaign_that_is_not_there_nothing_is_waited_for(site: Site, house: House) -> None:
+    watching = Watching(house.db, house.clock.now, every=60)
+    async with watching.watch(404) as watch:
+        assert await watch.next(within=5) is None
+        assert watch.is_over
+
+
+async def test_nobody_watches_in_more_windows_than_anybody_has_open(
+    site: Site, house: House, viewer: Operator, editor: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "MOST_STREAMS", 2)
+    number = await begun(house)
+    async with stream(viewer, number) as first, stream(viewer, number) as second:
+        await told(first), await told(second)
+        refused = await viewer.get(f"{one(number)}/events")
+        assert refused.status == 429
+        assert "close some of them" in await refused.text()
+        async with stream(editor, number) as another:
+            assert await told(another)
+    await nobody_watches(house)
+    async with stream(viewer, number) as again:
+        assert await told(again)
+
+
 async def test_who_is_not_signed_in_sees_nothing_move(site: Site, house: House, stranger: Operator) -> None:
     answer = await stranger.get(f"{one(await begun(house))}/events")
     assert (answer.status, location(answer).split("?")[0]) == (303, "/console/sign-in")

@@ -16,11 +16,12 @@ from newsletter.app import House
 from newsletter.campaigns.content import Draft, Format
 from newsletter.campaigns.preflight import Answer, Check, Preflight, Report, Result
 from newsletter.campaigns.spam import spam_score
-from newsletter.web.fetching import MOST_REDIRECTS, LinkChecker, is_public
+from newsletter.web.fetching import MOST_REDIRECTS, PORTS, LinkChecker, is_public
 from tests.conftest import ManualClock
 from tests.integration.web.console.conftest import Operator
 from tests.integration.web.site import Site
 
+ANY_PORT = range(1, 65536)
 PUBLIC = "93.184.216.34"
 
 
@@ -44,7 +45,7 @@ class Elsewhere:
     @property
     def checker(self) -> LinkChecker:
         """Which takes this one address of this machine for a public one."""
-        return LinkChecker(self.resolve, lambda address: address == "127.0.0.1" or is_public(address))
+        return LinkChecker(self.resolve, lambda address: address == "127.0.0.1" or is_public(address), ANY_PORT)
 
 
 @pytest.fixture
@@ -114,9 +115,17 @@ async def test_no_cookie_is_kept_and_nothing_says_who_asks(elsewhere: Elsewhere)
 )
 async def test_this_machine_and_private_networks_are_not_asked(elsewhere: Elsewhere, host: str) -> None:
     """With the resolver and the rule of production."""
-    answer = await LinkChecker()(elsewhere.url("/ok", host))
+    answer = await LinkChecker(ports=ANY_PORT)(elsewhere.url("/ok", host))
     assert not answer.ok
     assert elsewhere.asked == []
+
+
+async def test_ports_where_no_web_pages_are_are_not_asked(elsewhere: Elsewhere) -> None:
+    look = LinkChecker(elsewhere.resolve, lambda _: True)
+    assert elsewhere.server.port not in PORTS
+    for address in (elsewhere.url("/ok"), "http://tide.example:22/", "https://tide.example:6379/", "http://tide.example:0/"):
+        assert "port where web pages are not" in (await look(address)).said
+    assert (elsewhere.looked_up, elsewhere.asked) == ([], [])
 
 
 async def test_a_redirect_into_a_private_network_is_not_followed(elsewhere: Elsewhere) -> None:
@@ -140,7 +149,7 @@ async def test_the_connection_goes_to_the_address_that_was_checked(elsewhere: El
         elsewhere.looked_up.append(host)
         return next(answers)
 
-    look = LinkChecker(resolve, lambda address: address == "127.0.0.1")
+    look = LinkChecker(resolve, lambda address: address == "127.0.0.1", ANY_PORT)
     assert (await look(elsewhere.url("/ok"))).ok
     assert elsewhere.looked_up == ["tide.example"]
 
@@ -353,3 +362,14 @@ async def test_spamassassin_is_asked_where_it_is_installed(
     found.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert await spam_score(b"Subject: Tide\r\n\r\n" + b"x" * 100_000) == score
+
+
+async def test_spamassassin_is_told_none_of_our_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, told = tmp_path / "spamc", tmp_path / "told"
+    program.write_text(f"#!/bin/sh\n/usr/bin/env > {told}\n/bin/cat > /dev/null; echo 1.0/5.0\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("NEWSLETTER_SECRET", "the secret of the house")
+    assert await spam_score(b"Subject: Tide\r\n\r\n")
+    assert f"PATH={tmp_path}" in told.read_text()
+    assert "secret" not in told.read_text()

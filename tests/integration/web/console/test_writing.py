@@ -12,9 +12,11 @@ import pytest
 from aiohttp import ClientResponse
 
 from newsletter.app import House
+from newsletter.campaigns import trials
 from newsletter.campaigns.content import Draft, Format
 from newsletter.campaigns.service import NewCampaign
 from newsletter.campaigns.writing import Overtaken
+from newsletter.consent.rules import Reason
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput
 from newsletter.delivery.batches import plan_campaign
 from tests.conftest import ManualClock
@@ -232,6 +234,24 @@ async def test_a_language_can_be_left_out_but_not_the_last_one(editor: Operator,
 # Two people.
 
 
+async def test_a_language_that_was_left_out_does_not_come_back_by_itself(editor: Operator, house: House) -> None:
+    number = await begin(editor)
+    await save(editor, number, 0, language="de", body="Moin")
+    await editor.post(f"/console/campaigns/{number}/leave-out", {"language": "de"})
+    late = typed(1, language="de", body="Moin, moin")
+    by_itself = await editor.post(f"/console/campaigns/{number}/autosave", late, headers=PROGRAM)
+    assert by_itself.status == 409
+    assert "left this language out" in (await by_itself.json())["error"]["message"]
+    answer = await save(editor, number, 1, language="de", body="Moin, moin")
+    text = await answer.text()
+    assert (answer.status, text_in(text)) == (409, "Moin, moin")
+    assert "Theirs" not in text
+    assert [each.language for each in (await house.writing.page(number)).written] == ["en"]
+    version = int(Page(text).field("version")["value"] or 0)
+    assert (await save(editor, number, version, language="de", body="Moin, moin")).status == 303  # meant, after having read that
+    assert await body_of(house, number, "de") == "Moin, moin"
+
+
 async def test_whoever_saves_second_sees_both_and_nothing_is_overwritten(hire: Hire, site: Site, house: House) -> None:
     ada, ben = await hire("owner"), await hire("editor")
     number = await begin(ada)
@@ -426,6 +446,19 @@ async def test_a_test_goes_to_each_address_and_says_what_the_relay_said(editor: 
     assert [row["target"] for row in rows] == [f"campaign {number}"] * 2
     for table in ("audit_log", "campaign", "campaign_content", "campaign_version"):
         assert not await house.db.fetchval(f"select exists (select from {table} t where t::text like '%ada@%')")
+
+
+async def test_a_test_says_of_each_address_why_it_was_not_sent(
+    editor: Operator, site: Site, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "MOST", 1)
+    await house.suppressing.add("ben@example.org", Reason.OBJECTED, slug=None, by="test", now=house.clock.now())
+    number = await begin(editor)
+    addresses = "ben@example.org ada@example.org cleo@example.org"
+    text = await (await editor.post(f"/console/campaigns/{number}/test", typed(1) | {"addresses": addresses})).text()
+    assert "whoever has it does not want mail" in text
+    assert "test mails within an hour" in text
+    assert [mail.recipients for mail in await site.mailbox.messages()] == [("ada@example.org",)]
 
 
 @pytest.mark.parametrize(
