@@ -70,7 +70,7 @@ async def test_it_says_why_one_gets_it_who_sends_it_and_how_to_unsubscribe(peopl
         "The archive is at https://northwind.example/archive.\n"
         "\n"
         "--\n"
-        "You get this mail, once, because you confirmed on 21 November 2026 that\n"
+        "You get this mail once, because you confirmed on 21 November 2026 that\n"
         "you want “The Northwind Letter” by Northwind Society.\n"
         "\n"
         "To unsubscribe, open this page and press the button:\n"
@@ -111,6 +111,28 @@ async def test_it_speaks_the_language_of_the_subscription_and_keeps_silent_witho
     (letter,) = await welcomes(people, BEN, "Willkommen")
     assert "weil Sie am 21. November 2026 bestätigt haben, dass Sie „Der Nordwindbrief“" in " ".join(text_of(letter).split())
     assert '<html lang="de">' in (letter.html or "")
+
+
+async def test_of_several_languages_one_is_sent(people: People) -> None:
+    await write(people, people.letter)
+    await write(people, people.letter, "de", subject="Willkommen")
+    await people.reader(BEN, language="de")
+    assert await people.count("outbox", "kind = 'welcome'") == 1
+    assert [letter.subject for letter in await people.letters(BEN)] == ["Willkommen"]
+
+
+async def test_two_links_for_the_same_list_welcome_once(people: People) -> None:
+    await write(people, people.letter)
+    first = await people.sign_up(ADA)
+    people.clock.move(minutes=11)
+    second = await people.sign_up(ADA)
+    assert first is not None
+    assert second is not None
+    await people.confirm(first)
+    people.clock.move(minutes=1)
+    await people.confirm(second)
+    assert await people.count("outbox", "kind = 'welcome'") == 1
+    assert len(await welcomes(people)) == 1
 
 
 async def test_each_list_welcomes_for_itself(people: People) -> None:
@@ -185,7 +207,7 @@ async def test_it_is_not_sent_to_who_does_not_want_it_any_more(people: People, t
                 "insert into suppression (subscriber_id, list_id, reason, since, until) values ($1, $2, $3, $4, $5)",
                 *(who, list_id, "objected" if then == "objects" else "restricted", now, None),
             )
-    assert await welcomes(people) == []
+    assert await people.letters(ADA) == []
     assert WELCOME_WITHIN <= LONGEST_WAIT
 
 
