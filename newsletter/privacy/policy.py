@@ -193,6 +193,7 @@ def _sending(sources: Sources, words: NullTranslations) -> Section:  # noqa: ARG
         (
             items(
                 _("We ask you to confirm by mail, and send no letter before you have."),
+                _("Once you have confirmed, a letter may welcome you with one mail."),
                 _("Every mail says how to unsubscribe; the mail that asks you to confirm says how to refuse."),
                 _("Your address serves the letters that you asked for, and nothing else. It is never sold, traded or rented."),
                 _(

@@ -51,6 +51,14 @@ OUTCOMES: Mapping[str, str] = {
     "uncertain": N_("handed over, without an answer"),
     "skipped": N_("not sent"),
 }
+MAILS: Mapping[str, str] = {
+    "confirm": N_("It asks you to confirm"),
+    "already": N_("It says that you are subscribed already"),
+    "welcome": N_("It welcomes you to a letter"),
+    "data": N_("It holds the link to your data"),
+    "contact": N_("It brings us your message"),
+}
+"""What waits in the outbox."""
 WITHDRAWALS: Mapping[str, str] = {
     "unsubscribed": N_("Unsubscribed"),
     "refused": N_("Refused"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from newsletter.consent import service as consent
 from newsletter.consent.rules import Event
@@ -14,10 +14,11 @@ from newsletter.core.addresses import parse_address
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import ExpiredToken
 from newsletter.core.keys import Keyring
+from newsletter.delivery import store as delivery
 from newsletter.subscribing import erasure, store
 from newsletter.subscribing.links import ConfirmToken, Links
 from newsletter.subscribing.lists import MailingList, lists_by_id
-from newsletter.subscribing.rules import State
+from newsletter.subscribing.rules import WELCOME_WITHIN, State
 from newsletter.subscribing.store import Asked
 
 
@@ -65,6 +66,8 @@ class Confirming:
             confirmed = await self._confirm_rows(db, link, rows, origin, view.language, now)
             if (replaced := rows[0].replaces) is not None:
                 await self._replace(db, replaced, link.subscriber_id, origin, view.language, now)
+            else:  # Whoever only changes the address was greeted at the old one.
+                await self._greet(db, link.subscriber_id, confirmed, now)
             await erasure.count(db, confirmed, now=now, confirmed=1)
         return view
 
@@ -108,6 +111,25 @@ class Confirming:
             confirmation_id=link.confirmation_id,
         )
         return confirmed
+
+    async def _greet(self, db: Connection, who: UUID, confirmed: Sequence[int], now: datetime) -> None:
+        """Queue the welcome mails of the lists that have one."""
+        greetings = await store.greeted_by(db, subscriber_id=who, list_ids=confirmed)
+        for each in greetings:
+            await delivery.queue_mail(
+                db,
+                kind="welcome",
+                subscriber_id=who,
+                about=None,
+                list_ids=[each.list_id],
+                language=each.language,
+                message_id=uuid4(),
+                created_at=now,
+                expires_at=now + WELCOME_WITHIN,
+                now=now,
+            )
+        if greetings:
+            await delivery.wake_workers(db)
 
     async def refuse(self, token: str, origin: Origin, *, now: datetime) -> Confirmable:
         """ "I did not ask for this": the request goes at once, and new ones are refused for 30 days. Raises like `look`.

@@ -29,6 +29,9 @@ SLUG = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 RESERVED = "new"
 """No list's short name: the console makes lists there."""
 
+LONGEST_SUBJECT, LONGEST_WELCOME = 200, 5_000
+"""Characters of a welcome mail's subject and text."""
+
 UNIQUE_VIOLATION = "23505"
 _TAKES_NONE = "There is no such list, or it takes no sign-ups."
 _WHOLE = "a whole address, in ASCII and without a user name, such as"
@@ -60,6 +63,9 @@ class ListText:
     description: str
     wording: str = ""
     """The operator's own sentence beside the button of the form; empty: ours."""
+    welcome_subject: str = ""
+    welcome_text: str = ""
+    """Of the mail that is sent once to whoever confirms, plain, blank lines between paragraphs. Both empty: none is sent."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,15 @@ class MailingList:
 
 
 def _list_from(row: ListRow) -> MailingList:
-    texts = zip(row.text_languages, row.names, row.descriptions, row.wordings, strict=True)
+    texts = zip(
+        row.text_languages,
+        row.names,
+        row.descriptions,
+        row.wordings,
+        row.welcome_subjects,
+        row.welcome_texts,
+        strict=True,
+    )
     return MailingList(
         list_id=row.list_id,
         slug=row.slug,
@@ -112,7 +126,7 @@ def _list_from(row: ListRow) -> MailingList:
             row.legal_notice,
             row.relay,
         ),
-        texts={language: ListText(name, description, wording) for language, name, description, wording in texts},
+        texts={language: ListText(*words) for language, *words in texts},
         rate=row.rate,
     )
 
@@ -231,7 +245,14 @@ async def add_list(db: Connection, new: NewList, sender: NewSender | str, *, bas
 async def put_texts(db: Connection, list_id: int, texts: Mapping[str, ListText]) -> None:
     for language, text in texts.items():
         await lists_store.put_list_text(
-            db, list_id=list_id, language=language, name=text.name, description=text.description, wording=text.wording
+            db,
+            list_id=list_id,
+            language=language,
+            name=text.name,
+            description=text.description,
+            wording=text.wording,
+            welcome_subject=text.welcome_subject.strip(),
+            welcome_text=text.welcome_text.strip(),
         )
 
 
@@ -327,21 +348,39 @@ def check_list(new: NewList) -> None:
         raise InvalidInput(f"{unknown[0]} is not spoken here; there are {', '.join(languages())}.", field="language")
     if new.time_zone not in time_zones():
         raise InvalidInput("The time zone must be one such as Europe/Berlin.", field="time zone")
-    for text in new.texts.values():
+    for language, text in new.texts.items():
         if not check_header_text(text.name, field="name").strip() or len(text.name) > 100:
             raise InvalidInput("A list's name has 1 to 100 characters.", field="name")
         if len(_printable(text.description, field="description")) > 500:
             raise InvalidInput("A list's description has 500 characters at most.", field="description")
         if len(_printable(text.wording, field="wording")) > 400:
             raise InvalidInput("The sentence beside the button has 400 characters at most.", field="wording")
+        _check_welcome(language, text)
     if not all(map(is_page, new.return_urls)):
         raise InvalidInput(f"A page to return to must be {_WHOLE} https://example.org/thanks.", field="return")
 
 
-def _printable(text: str, *, field: str) -> str:
-    """Raises `InvalidInput` for what a terminal, a page or a mail would not show as it stands."""
+def _check_welcome(language: str, text: ListText) -> None:
+    subject, words = f"welcome_subject.{language}", f"welcome_text.{language}"
+    try:
+        check_header_text(text.welcome_subject, field="The subject of the welcome mail")
+    except InvalidInput as error:
+        raise InvalidInput(str(error), field=subject) from None
+    if len(text.welcome_subject) > LONGEST_SUBJECT:
+        raise InvalidInput(f"The subject of a welcome mail has {LONGEST_SUBJECT} characters at most.", field=subject)
+    _printable(text.welcome_text.replace("\n", ""), field="welcome mail", at=words)
+    if len(text.welcome_text) > LONGEST_WELCOME:
+        raise InvalidInput(f"A welcome mail has {LONGEST_WELCOME:,} characters at most.", field=words)
+    missing = [at for at, typed in ((subject, text.welcome_subject), (words, text.welcome_text)) if not typed.strip()]
+    if len(missing) == 1:
+        raise InvalidInput("A welcome mail has a subject and a text: fill in both, or neither.", field=missing[0])
+
+
+def _printable(text: str, *, field: str, at: str | None = None) -> str:
+    """Raises `InvalidInput` for what a terminal, a page or a mail would not show as it stands. `at`: the field, where it is
+    called otherwise than people call it."""
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-        raise InvalidInput(f"The {field} may not hold control characters: leave them out.", field=field)
+        raise InvalidInput(f"The {field} may not hold control characters: leave them out.", field=at or field)
     return text
 
 

@@ -39,6 +39,8 @@ class ListRow:
     names: list[str]
     descriptions: list[str]
     wordings: list[str]
+    welcome_subjects: list[str]
+    welcome_texts: list[str]
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,17 @@ async def keep_open(db: Connection, *, list_id: int) -> bool: ...
 
 
 @_sql.statement
-async def put_list_text(db: Connection, *, list_id: int, language: str, name: str, description: str, wording: str) -> None: ...
+async def put_list_text(
+    db: Connection,
+    *,
+    list_id: int,
+    language: str,
+    name: str,
+    description: str,
+    wording: str,
+    welcome_subject: str,
+    welcome_text: str,
+) -> None: ...
 
 
 @_sql.statement

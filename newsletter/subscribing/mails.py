@@ -1,8 +1,9 @@
-"""The single mails of this room: the confirmation mail, and "you are subscribed already".
+"""The single mails of this room: the confirmation mail, "you are subscribed already", and a list's welcome.
 
-Bare on purpose: courts have read a logo, a slogan or a welcome in a confirmation mail as advertising without consent. The
-words are made in two steps. The *pattern* is the same for everybody who asks for the same lists in the same language, and
-is what is kept as evidence, once by content hash; its slots (times and links) are filled for each mail.
+Bare on purpose: courts have read a logo, a slogan or a welcome in a confirmation mail as advertising without consent. A welcome
+is a mail of its own, in the operator's words, after the consent. Our words are made in two steps. The *pattern* is the same for
+everybody who asks for the same lists in the same language, and is what is kept as evidence, once by content hash; its slots
+(times and links) are filled for each mail.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import html
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -18,7 +20,7 @@ import jinja2
 
 from newsletter.consent.rules import REFUSED_FOR
 from newsletter.core.database import Connection
-from newsletter.core.i18n import long_time, translations
+from newsletter.core.i18n import long_date, long_time, translations
 from newsletter.core.keys import sha256
 from newsletter.core.resources import resource
 from newsletter.delivery.compiled import compose
@@ -27,10 +29,13 @@ from newsletter.delivery.session import Mail
 from newsletter.delivery.store import QueuedMail
 from newsletter.subscribing import store
 from newsletter.subscribing.links import Links
-from newsletter.subscribing.lists import MailingList, Sender, lists_by_id
+from newsletter.subscribing.lists import ListText, MailingList, Sender, lists_by_id
 from newsletter.subscribing.rules import State
 
 WIDTH = 72
+
+_LINK = re.compile(r"""(https?://(?:[^\s<>"()]|\([^\s<>"()]*\))*(?:[^\s<>"().,;:!?'’”“\]]|\([^\s<>"()]*\)))""")
+"""Without the full stop or bracket that ends the sentence around it."""
 
 _templates = jinja2.Environment(
     loader=jinja2.FileSystemLoader(resource("templates", "mail")),
@@ -132,6 +137,8 @@ class SubscriptionMails:
     async def compose(self, db: Connection, queued: QueuedMail, now: datetime) -> Mail | None:
         """None when there is nobody to write to any more: the request was refused, has lapsed, was confirmed or erased."""
         assert queued.subscriber_id is not None
+        if queued.kind == "welcome":
+            return await self._welcome(db, queued, queued.subscriber_id, now)
         found = await store.mail_recipient(db, subscriber_id=queued.subscriber_id, list_ids=queued.list_ids)
         wanted_state = State.PENDING if queued.kind == "confirm" else State.CONFIRMED
         rows = [row for row in found if row.state == wanted_state and (row.expires_at is None or row.expires_at > now)]
@@ -141,6 +148,38 @@ class SubscriptionMails:
         so = {row.list_id for row in rows}
         lists = await lists_by_id(db, [each for each in queued.list_ids if queued.kind == "confirm" or each in so])
         return self._mail(queued, found[0].address, queued.subscriber_id, lists, now)
+
+    async def _welcome(self, db: Connection, queued: QueuedMail, who: UUID, now: datetime) -> Mail | None:
+        """In the words that the list has now, which it may have taken back."""
+        (list_id,) = queued.list_ids
+        reader = await store.greeted(db, subscriber_id=who, list_id=list_id, confirmed_at=queued.created_at, now=now)
+        (found,) = await lists_by_id(db, [list_id])
+        text = found.texts.get(reader.language) if reader else None
+        if reader is None or text is None or not text.welcome_text or found.closed:
+            return None
+        url = self._links.unsubscribe(who, list_id)
+        return single_mail(
+            replace(queued, language=reader.language),
+            found.sender,
+            reader.address,
+            (text.welcome_subject, self._welcome_body(found, text, reader.language, url, queued.created_at)),
+            more=[TokenHeader("List-Id", f"<{found.list_id_header}>"), *unsubscribe_headers(url)],
+            at=now.astimezone(found.zone),
+        )
+
+    def _welcome_body(self, found: MailingList, text: ListText, language: str, url: str, confirmed_at: datetime) -> str:
+        """All that somebody typed goes into slots, so that it can name none."""
+        slots = {
+            "text": text.welcome_text,
+            "confirmed_on": long_date(confirmed_at.astimezone(found.zone), language),
+            "list": text.name,
+            "sender": found.sender.name,
+            "unsubscribe_url": url,
+            "postal_address": found.sender.postal_address,
+            "legal_notice": found.sender.legal_notice or "",
+            "privacy_url": self._links.privacy,
+        }
+        return in_slots(template_words("welcome", language, legal_notice=bool(found.sender.legal_notice)), slots)
 
     async def _moves(self, db: Connection, queued: QueuedMail, now: datetime) -> bool:
         """Whether it asks to take another address's place, which is still to be confirmed where all its lists are."""
@@ -204,8 +243,12 @@ def template_words(name: str, language: str, **shown: object) -> str:
 def filled(words: str, slots: dict[str, str]) -> tuple[str, str]:
     """Subject and body. In one go, so that what somebody typed into one slot cannot name another."""
     head, _, body = words.partition("\n\n")
-    body = re.sub(r"\{(\w+)\}", lambda match: slots.get(match[1], match[0]), body)
-    return " ".join(head.removeprefix("Subject: ").split()), body.strip("\n") + "\n"
+    return " ".join(head.removeprefix("Subject: ").split()), in_slots(body, slots)
+
+
+def in_slots(body: str, slots: dict[str, str]) -> str:
+    """What is put into one slot is not searched for others."""
+    return re.sub(r"\{(\w+)\}", lambda match: slots.get(match[1], match[0]), body).strip("\n") + "\n"
 
 
 def _wrapped(body: str) -> str:
@@ -217,7 +260,7 @@ def _wrapped(body: str) -> str:
 
 def _html(subject: str, body: str, language: str) -> str:
     """The bare twin: the same words, links alive, nothing else."""
-    paragraphs = "\n".join(f"<p>{_linked(paragraph)}</p>" for paragraph in body.strip().split("\n\n"))
+    paragraphs = "\n".join(f"<p>{_linked(paragraph)}</p>" for paragraph in re.split(r"\n{2,}", body.strip()))
     return (
         f'<!doctype html>\n<html lang="{language.replace("_", "-")}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -228,5 +271,7 @@ def _html(subject: str, body: str, language: str) -> str:
 
 
 def _linked(paragraph: str) -> str:
-    escaped = html.escape(paragraph).replace("\n", "<br>\n")
-    return re.sub(r"https?://[^\s<]+", lambda match: f'<a href="{match[0]}">{match[0]}</a>', escaped)
+    """Every second piece is a link."""
+    pieces = [html.escape(piece).replace("\n", "<br>\n") for piece in _LINK.split(paragraph)]
+    pieces[1::2] = [f'<a href="{link}">{link}</a>' for link in pieces[1::2]]
+    return "".join(pieces)

@@ -14,6 +14,9 @@ UNDO_WITHIN = timedelta(hours=1)
 REQUEST_LIVES = timedelta(hours=24)
 """How long a sign-up request waits for a worker before it is forgotten, at most."""
 
+WELCOME_WITHIN = timedelta(hours=24)
+"""After confirming; a welcome that could not be sent by then comes no more."""
+
 HITS_KEPT = timedelta(days=30)
 """How long the counters against abuse remember."""
 

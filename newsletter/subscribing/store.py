@@ -106,6 +106,20 @@ class QueuedConfirmation:
 
 
 @dataclass(frozen=True)
+class Greeting:
+    """A list that greets somebody, in that language."""
+
+    list_id: int
+    language: str
+
+
+@dataclass(frozen=True)
+class Greeted:
+    address: str
+    language: str
+
+
+@dataclass(frozen=True)
 class Recipient:
     address: str
     language: str
@@ -254,6 +268,16 @@ async def take_name(db: Connection, *, subscriber_id: UUID, confirmation_id: UUI
 
 @_sql.statement
 async def confirm_pending(db: Connection, *, subscriber_id: UUID, list_ids: Sequence[int], now: datetime) -> list[int]: ...
+
+
+@_sql.statement
+async def greeted_by(db: Connection, *, subscriber_id: UUID, list_ids: Sequence[int]) -> list[Greeting]: ...
+
+
+@_sql.statement
+async def greeted(
+    db: Connection, *, subscriber_id: UUID, list_id: int, confirmed_at: datetime, now: datetime
+) -> Greeted | None: ...
 
 
 @_sql.statement

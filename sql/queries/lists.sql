@@ -30,10 +30,11 @@ select closed_at is null from list where list_id = :list_id for share;
 
 -- name: put_list_text
 -- What a list calls itself in one language.
-insert into list_text (list_id, language, name, description, wording)
-values (:list_id, :language, :name, :description, :wording)
+insert into list_text (list_id, language, name, description, wording, welcome_subject, welcome_text)
+values (:list_id, :language, :name, :description, :wording, :welcome_subject, :welcome_text)
 on conflict (list_id, language) do update
-set name = excluded.name, description = excluded.description, wording = excluded.wording;
+set name = excluded.name, description = excluded.description, wording = excluded.wording, welcome_subject = excluded.welcome_subject,
+    welcome_text = excluded.welcome_text;
 
 -- name: drop_list_texts
 -- Of the languages that a list has no longer.
@@ -93,7 +94,9 @@ select l.list_id, l.slug, l.visibility, l.languages, l.time_zone, l.list_id_head
        array(select t.language from list_text t where t.list_id = l.list_id order by t.language) as text_languages,
        array(select t.name from list_text t where t.list_id = l.list_id order by t.language) as names,
        array(select t.description from list_text t where t.list_id = l.list_id order by t.language) as descriptions,
-       array(select t.wording from list_text t where t.list_id = l.list_id order by t.language) as wordings
+       array(select t.wording from list_text t where t.list_id = l.list_id order by t.language) as wordings,
+       array(select t.welcome_subject from list_text t where t.list_id = l.list_id order by t.language) as welcome_subjects,
+       array(select t.welcome_text from list_text t where t.list_id = l.list_id order by t.language) as welcome_texts
 from list l join sender s using (sender_id)
 where (:slugs::text[] is null or l.slug = any(:slugs::text[])) and (:list_ids::integer[] is null or l.list_id = any(:list_ids::integer[]))
 order by l.list_id;

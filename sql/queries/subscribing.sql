@@ -161,6 +161,21 @@ update subscription set state = 'confirmed', confirmed_at = :now, expires_at = n
 where subscriber_id = :subscriber_id and list_id = any(:list_ids::integer[]) and state = 'pending' and expires_at > :now
 returning list_id;
 
+-- name: greeted_by
+-- Those of these lists that have a welcome mail in the language of this person's subscription.
+select s.list_id, s.language from subscription s join list_text t using (list_id, language)
+where s.subscriber_id = :subscriber_id and s.list_id = any(:list_ids::integer[]) and t.welcome_text <> ''
+order by s.list_id;
+
+-- name: greeted
+-- To whom a welcome mail goes, read at the last moment: nobody who has left, has confirmed anew (there is another mail for that) or
+-- is not to be written to.
+select p.address, s.language from subscriber p join subscription s using (subscriber_id)
+where p.subscriber_id = :subscriber_id and s.list_id = :list_id and s.state = 'confirmed' and s.confirmed_at = :confirmed_at
+  and not exists (
+    select from suppression x where x.subscriber_id = s.subscriber_id and x.list_id in (0, :list_id)
+      and (x.until is null or x.until > :now));
+
 -- name: use_confirmation
 update confirmation set used_at = :now where subscriber_id = :subscriber_id and confirmation_id = :confirmation_id;
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -163,7 +164,19 @@ def _text(form: Given, language: str) -> ListText:
     def line(field: str) -> str:
         return " ".join(form.get(f"{field}.{language}", "").split())
 
-    return ListText(line("name"), line("description"), line("wording"))
+    return ListText(
+        line("name"),
+        line("description"),
+        line("wording"),
+        line("welcome_subject"),
+        _paragraphs(form.get(f"welcome_text.{language}", "")),
+    )
+
+
+def _paragraphs(typed: str) -> str:
+    """Lines as a browser sends them, without what cannot be seen of them."""
+    lines = typed.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ").split("\n")
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip(" ") for line in lines).strip("\n"))
 
 
 def _rate(given: str) -> float | None:
@@ -200,6 +213,8 @@ def _given(found: MailingList) -> dict[str, str]:
             f"name.{language}": text.name,
             f"description.{language}": text.description,
             f"wording.{language}": text.wording,
+            f"welcome_subject.{language}": text.welcome_subject,
+            f"welcome_text.{language}": text.welcome_text,
         }
     return given
 

@@ -57,6 +57,7 @@ async def _relays(request: web.Request, *, tested: str = "", announced: Any = No
 KINDS = {
     "confirm": "please confirm",
     "already": "you are subscribed already",
+    "welcome": "welcome to a list",
     "data": "link to one's data",
     "contact": "message about data",
     "notice": "notice",

@@ -125,6 +125,7 @@ LIST = row(
 )
 EVENT = row(subscriber_id=ID, list_id="1", kind="'asked'", occurred_at=NOW, language="'en'")
 LIST_TEXT = row(list_id="1", language="'nl'", name="'Brief'", description="''")
+WELCOMING = LIST_TEXT | row(welcome_subject="'Hello'", welcome_text="E'Hello\\n\\nBen'")
 LIST_SIZE = row(list_id="1", confirmed="0", pending="0", unsubscribed="0", counted_at=NOW)
 LIST_WORDING = row(list_id="1", wording_hash=SHA, since=NOW)
 RUN = row(promise="'left'", started_at=NOW, finished_at=NOW, removed="0")
@@ -205,7 +206,7 @@ ILLEGAL: dict[str, list[tuple[dict[str, str], dict[str, str]]]] = {
     "outbox": [
         (OUTBOX, {"subscriber_id": "null"}),
         (OUTBOX, {"request_id": "1"}),
-        (OUTBOX, {"kind": "'welcome'"}),
+        (OUTBOX, {"kind": "'advert'"}),
         (OUTBOX, {"expires_at": NOW}),
         (OUTBOX, {"expires_at": "null"}),
         (OUTBOX, {"reply": "repeat('a', 301)"}),
@@ -311,6 +312,13 @@ ILLEGAL: dict[str, list[tuple[dict[str, str], dict[str, str]]]] = {
     "list_text": [
         (LIST_TEXT, {"wording": "repeat('a', 401)"}),
         (LIST_TEXT, {"wording": "E'Yes\\x1b[31m'"}),
+        (LIST_TEXT, {"welcome_subject": "'Hello'"}),
+        (LIST_TEXT, {"welcome_text": "'Hello'"}),
+        (WELCOMING, {"welcome_subject": "repeat('a', 201)"}),
+        (WELCOMING, {"welcome_subject": "E'Hello\\nBcc: ada@example.org'"}),
+        (WELCOMING, {"welcome_text": "repeat('a', 5001)"}),
+        (WELCOMING, {"welcome_text": "E'Hello\\x1b[31m'"}),
+        (WELCOMING, {"welcome_text": "E'Hello\\u0085'"}),
     ],
     "list_size": [
         (LIST_SIZE, {"list_id": "2"}),

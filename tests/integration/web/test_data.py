@@ -151,6 +151,22 @@ async def test_a_page_of_german_data_is_german(site: Site, path: str) -> None:
     assert "Mit welchen Worten" in shown.words
 
 
+@pytest.mark.parametrize(
+    ("lang", "words"), [("en", "It welcomes you to a letter"), ("de", "Sie begrüßt Sie bei einem Newsletter")]
+)
+async def test_a_mail_that_waits_is_said_in_words_to_read_and_to_take_along(
+    site: Site, path: str, lang: str, words: str
+) -> None:
+    await site.house.db.execute(
+        "insert into outbox (kind, subscriber_id, list_ids, language, message_id, created_at, expires_at, not_before)"
+        " select 'welcome', subscriber_id, '{1}', 'en', gen_random_uuid(), now(), now() + interval '1 day', now()"
+        " from subscriber"
+    )
+    assert f"{words}." in (await page(await site.post(f"{path}?lang={lang}", {"do": "open"}))).words
+    taken = json.loads(await (await site.post(f"{path}?lang={lang}", {"do": "json"})).text())
+    assert [(row["kind"], row["about"]) for row in taken["mails_waiting"]] == [("welcome", words)]
+
+
 async def test_a_hostile_name_is_text_and_nothing_else(site: Site, path: str) -> None:
     for name in ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7*7 }}", "Robert'); drop table list;--"):
         answer = await do(site, path, "correct", name=name, language="en")

@@ -13,6 +13,7 @@ from newsletter.privacy import words
 from newsletter.privacy.promises import promises
 from newsletter.privacy.rules import OBJECTIONS, Why, months_later
 from newsletter.subscribing.rules import State, Via
+from newsletter.web.console.relays import KINDS
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,7 @@ def test_there_are_plain_words_for_every_code() -> None:
     assert set(words.STATES) == {each.value for each in State}
     assert set(words.OUTCOMES) == {each.value for each in DeliveryState} | {"attempting"}
     assert {each.value for each in Via} <= set(words.VIAS)
+    assert set(words.MAILS) == set(KINDS) - {"notice", "operator"}  # Of these, nobody waits for one who is a reader.
     assert set(OBJECTIONS) == set(Why)
 
 

@@ -77,6 +77,10 @@ async def test_a_list_can_be_made_with_a_sender_of_its_own(editor: Operator, hou
         ({"name.de": "x" * 101}, "name.de"),
         ({"description.de": "x" * 501, "name.de": "Brief"}, "description.de"),
         ({"wording.en": "x" * 401}, "wording.en"),
+        ({"welcome_subject.en": "Hello"}, "welcome_text.en"),
+        ({"welcome_text.de": "Guten Tag", "name.de": "Brief"}, "welcome_subject.de"),
+        ({"welcome_subject.en": "=?utf-8?q?x?=", "welcome_text.en": "Hello"}, "welcome_subject.en"),
+        ({"welcome_subject.en": "Hello", "welcome_text.en": "x" * 5001}, "welcome_text.en"),
         ({"default": "de"}, "default"),
         ({"time_zone": "Europe/Atlantis"}, "time_zone"),
         ({"return_urls": "javascript:alert(1)"}, "return_urls"),
@@ -119,6 +123,26 @@ async def test_a_list_is_changed(editor: Operator, house: House) -> None:
     assert (after.text("en").name, after.languages, after.public, after.rate) == ("The New Letter", ("de", "en"), False, 2.5)
     assert after.return_urls == ("https://a.example/b",)
     assert ("list.edit", "list letter: words, languages, visibility, sites, rate") in await editor.done()
+
+
+async def test_a_welcome_is_off_written_shown_to_everybody_and_taken_back(
+    editor: Operator, viewer: Operator, house: House
+) -> None:
+    path = f"{LISTS}/letter"
+    assert "<dt>Welcome mail</dt><dd>none</dd>" in await (await viewer.get(path)).text()
+    form = fields_of(await (await editor.get(f"{path}/edit")).text())
+    typed = "Hello <b>you</b>.  \r\n\r\n\r\n\tSee https://northwind.example/\r\n"
+    assert (await editor.post(f"{path}/edit", form | {"welcome_subject.en": " Hi ", "welcome_text.en": typed})).status == 303
+    text = (await list_by_slug(house.db, "letter")).text("en")
+    assert (text.welcome_subject, text.welcome_text) == ("Hi", "Hello <b>you</b>.\n\n See https://northwind.example/")
+    assert ("list.edit", "list letter: words") in await editor.done()
+    markup = await (await viewer.get(path)).text()
+    assert "Hello &lt;b&gt;you&lt;/b&gt;." in markup
+    assert "<dt>Welcome mail</dt><dd>English</dd>" in markup
+    assert "How readers are welcomed" in markup
+    assert (await editor.post(f"{path}/edit", form)).status == 303
+    assert "How readers are welcomed" not in await (await viewer.get(path)).text()
+    assert (await list_by_slug(house.db, "letter")).text("en").welcome_text == ""
 
 
 async def test_a_language_goes_only_where_nobody_reads_in_it(editor: Operator, house: House, site: Site) -> None:
