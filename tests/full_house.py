@@ -41,6 +41,7 @@ async def furnish(house: House) -> None:
     now = house.clock.now()
     await prepare_demo(house)
     await _readers(house)
+    await house.db.execute("update list_text set welcome_subject = 'Welcome', welcome_text = 'Hello.' where language = 'en'")
     picture = io.BytesIO()
     Image.linear_gradient("L").resize((1600, 800)).convert("RGB").save(picture, "PNG")
     await house.images.add("tide.png", picture.getvalue(), "The tide at the slip", by=BY, now=now)
