@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from aiohttp import web
 from multidict import MultiDict
@@ -13,7 +13,7 @@ from newsletter.core.errors import InvalidInput, InvalidToken, NotFound, TooMany
 from newsletter.operators.passwords import check_same
 from newsletter.operators.rules import SHORTEST_PASSWORD, Right
 from newsletter.operators.sessions import SignedIn
-from newsletter.web.bodies import LARGEST
+from newsletter.web.bodies import LARGEST, LARGEST_FOR_PROGRAMS
 from newsletter.web.console.guard import (
     FORM,
     HIDDEN_FIELD,
@@ -161,13 +161,18 @@ def signed_out(request: web.Request) -> web.Response:
         fields = [pair for pair in request[FORM].items() if pair[0] not in _NEVER_KEPT]
         writer = services(request).sessions.owner(cookie(request))
         kept = json.dumps([writer, request.path, fields], ensure_ascii=False) if fields and writer is not None else ""
-        return _form(request, back=HOME, kept=kept if len(kept) <= MOST_KEPT else "", status=401)
+        return _form(request, back=HOME, kept=kept if _comes_back(kept) else "", status=401)
     back = way_back(request.path_qs)
     return see(request, f"{SIGN_IN}?next={_quoted(back)}" if back != HOME else SIGN_IN)
 
 
 def _field(request: web.Request, name: str) -> str:
     return request[FORM].get(name, "")[:_LONGEST_FIELD]
+
+
+def _comes_back(kept: str) -> bool:
+    """Whether the form to sign in is still one that we read, with it."""
+    return len(kept) <= MOST_KEPT and len(quote_plus(kept, errors="replace")) <= LARGEST_FOR_PROGRAMS - LARGEST
 
 
 def _quoted(path: str) -> str:

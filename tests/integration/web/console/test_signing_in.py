@@ -8,7 +8,8 @@ import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from http.cookies import SimpleCookie
-from urllib.parse import urlsplit
+from io import BytesIO
+from urllib.parse import urlencode, urlsplit
 
 import pyotp
 import pytest
@@ -287,6 +288,17 @@ async def test_nobody_else_who_signs_in_then_sees_it(editor: Operator, viewer: O
     assert (other.status, location(other)) == (303, "/console/")
     never = await editor.with_cookie("x" * 60).post(WRITTEN, {"subject": "Tide"})
     assert (never.status, 'name="kept"' in await never.text()) == (401, False)
+
+
+async def test_what_is_too_long_to_come_back_does_not_keep_anybody_from_signing_in(
+    editor: Operator, clock: ManualClock
+) -> None:
+    clock.move(hours=3)
+    for text, is_kept in (("\u0436" * 150_000, True), ("\u0436\n" * 110_000, False)):
+        form = urlencode({"text": text}).encode()
+        headers = editor.headers | SAME_SITE | {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = await editor.client.post(WRITTEN, data=BytesIO(form), headers=headers)
+        assert (answer.status, 'name="kept"' in await answer.text()) == (401, is_kept)
 
 
 async def test_forms_with_secrets_are_not_carried_on(editor: Operator, clock: ManualClock) -> None:
