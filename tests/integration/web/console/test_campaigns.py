@@ -21,7 +21,7 @@ from tests.integration.web.site import Page, Site
 
 async def tick(house: House) -> list[str]:
     """One look at the schedule of campaigns."""
-    jobs = campaign_jobs(house.scheduling, house.reporting)
+    jobs = campaign_jobs(house.scheduling, house.reporting, house.writing)
     return await Schedule(house.db, house.clock, jobs, worker="test").run_due()
 
 
