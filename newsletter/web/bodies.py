@@ -79,7 +79,8 @@ async def _turn(request: web.Request, largest: int) -> AsyncIterator[None]:
     try:
         await asyncio.wait_for(request.app[LARGE].acquire(), LONGEST_WAIT)
     except TimeoutError:
-        raise TooMany("Several files are being taken in at the moment: send this one again in a minute.", retry_after=60) from None
+        sentence = "Several files are being taken in at the moment: send this one again in a minute."
+        raise TooMany(sentence, retry_after=60) from None
     try:
         yield
     finally:

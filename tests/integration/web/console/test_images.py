@@ -171,9 +171,7 @@ async def test_what_is_refused_is_refused_in_words_and_nothing_is_kept(
     assert await house.db.fetchval("select count(*) from image") == 0
 
 
-async def test_files_take_turns_and_whoever_waits_for_long_is_told(
-    editor: Operator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_files_take_turns_and_whoever_waits_for_long_is_told(editor: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is held in memory for as long as it is on its way."""
     monkeypatch.setattr("newsletter.web.bodies.LONGEST_WAIT", 0.05)
     rest = asyncio.Event()
@@ -278,6 +276,7 @@ async def test_images_are_paged_by_a_cursor(editor: Operator, house: House, cloc
 async def test_the_process_that_reads_an_image_cannot_take_more_than_its_limits(house: House) -> None:
     """What it is told to hold itself to is in force before a byte is looked at."""
     import sys
+
     from newsletter.campaigns import image_process
 
     probe = (

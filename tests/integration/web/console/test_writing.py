@@ -249,7 +249,7 @@ async def test_a_language_that_was_left_out_does_not_come_back_by_itself(editor:
     assert "Theirs" not in text
     assert [each.language for each in (await house.writing.page(number)).written] == ["en"]
     version = int(Page(text).field("version")["value"] or 0)
-    assert (await save(editor, number, version, language="de", body="Moin, moin")).status == 303  # meant, after having read that
+    assert (await save(editor, number, version, language="de", body="Moin, moin")).status == 303, "who has read that means it"
     assert await body_of(house, number, "de") == "Moin, moin"
 
 
