@@ -422,7 +422,7 @@ class House:
     def _jobs_beside(self) -> list[list[Job]]:
         """Each list has a schedule of its own: none of them waits for the others, nor for the promises."""
         withdrawals = [withdrawal_job(self.withdrawal_log)] if self.withdrawal_log else []
-        return [withdrawals, campaign_jobs(self.scheduling, self.reporting), [report_job(self.reporting)]]
+        return [withdrawals, campaign_jobs(self.scheduling, self.reporting, self.writing), [report_job(self.reporting)]]
 
     async def look_at_withdrawals(self) -> None:
         """Before anything is sent: is the file of withdrawals ahead of this database? Then all campaigns stand still.

@@ -209,7 +209,8 @@ async def _run(content: bytes) -> tuple[int, bytes]:
         stdout=PIPE,
         stderr=DEVNULL,
         start_new_session=True,
-        env={name: os.environ[name] for name in _PYTHON_NEEDS if name in os.environ},  # Not our secrets: the image may be hostile.
+        # Not our secrets: the image may be hostile.
+        env={name: os.environ[name] for name in _PYTHON_NEEDS if name in os.environ},
     )
     try:
         async with asyncio.timeout(_WITHIN):

@@ -37,8 +37,8 @@ class Scheduling:
     async def schedule(self, campaign_id: int, local: str, *, by: str, now: datetime, words: str | None = None) -> Meant:
         """Start it at that local time; again for another time. Returns which moment that is. `words`: as for sending.
 
-        Raises `InvalidInput` for a time that cannot be meant, `WordsChanged`, `Conflict` when the campaign was begun or cancelled, and whatever
-        refuses to send it: it is compiled now, so that nobody learns of a fault when the time has come.
+        Raises `InvalidInput` for a time that cannot be meant, `WordsChanged`, `Conflict` when the campaign was begun or
+        cancelled, and whatever refuses to send it: it is compiled now, so that nobody learns of a fault when the time has come.
         """
         letter = await self._campaigns.sendable(campaign_id)
         meant = read_ahead(local, letter.mailing_list.zone, now=now)

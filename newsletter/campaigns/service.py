@@ -316,7 +316,7 @@ class Campaigns:
         return letter
 
     async def refuse_other_words(self, db: Connection, campaign_id: int, seen: str | None) -> None:
-        """Raises `WordsChanged` unless they are those of that `digest`. After a change of the campaign's row: that holds savers up."""
+        """Raises `WordsChanged` unless they are those of that `digest`. Call it while the campaign's row is locked."""
         if seen is not None and digest(await self._drafts(db, campaign_id)) != seen:
             raise WordsChanged
 

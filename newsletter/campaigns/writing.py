@@ -258,6 +258,10 @@ class Writing:
             await writing_store.note_open(db, campaign_id=campaign_id, operator=by, now=now)
             return await writing_store.open_by(db, campaign_id=campaign_id, operator=by, since=now - OPEN_FOR)
 
+    async def forget_open(self, *, now: datetime) -> int:
+        """Who had something open a while ago, and nobody has opened anything since; how many were forgotten."""
+        return await writing_store.forget_open(self._db, before=now - OPEN_FOR)
+
     async def preview(self, draft: Draft, mailing_list: MailingList, *, name: str, now: datetime) -> RenderedMail:
         """What a reader of that name would see, of a draft that need not be saved. Raises `InvalidContent`."""
         check_language(draft.language, mailing_list)

@@ -197,7 +197,7 @@ async def note_open(db: Connection, *, campaign_id: int, operator: str, now: dat
 
 
 @_sql.statement
-async def forget_open(db: Connection, *, before: datetime) -> None: ...
+async def forget_open(db: Connection, *, before: datetime) -> int: ...
 
 
 @_sql.statement

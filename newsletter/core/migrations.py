@@ -6,7 +6,7 @@ A migration is a file `sql/migrations/NNNN_what.sql`, applied once, in order, in
     -- oldest-program: N      programs whose newest migration is below N can no longer work on the result
     -- outside-transaction    for a single statement such as CREATE INDEX CONCURRENTLY, which it must be safe to repeat
 
-An index that was not finished stays behind, invalid, and IF NOT EXISTS would take it for good: it is dropped before another try.
+An index that was not finished stays behind, invalid, and IF NOT EXISTS would take it for good: it is dropped and made anew.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from newsletter.core.resources import resource
 
 LOCK_TIMEOUT_MS = "5000"
 PATIENT_MS = "600000"
-"""For what holds nobody up while it waits: an index that is built concurrently waits for every transaction that began before."""
+"""For what holds nobody up while it waits: an index built concurrently waits for every transaction that began before."""
 LOOK_AGAIN = 0.1
 """Seconds between two looks at whether another `newsletter migrate` is done."""
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -130,8 +130,8 @@ async def migrate(db: Database, *, now: datetime, known: list[Migration] | None 
 
 
 async def _lock(connection: Connection) -> None:
-    """By asking again, and not by waiting for it: what waits in a statement is waited for by an index that is built concurrently."""
-    while not await try_lock_ledger(connection):
+    """By asking again: what waits for the lock in a statement is itself waited for by an index that is built concurrently."""
+    while not await try_lock_ledger(connection):  # noqa: ASYNC110  the other may be on another host
         await asyncio.sleep(LOOK_AGAIN)
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from newsletter.campaigns.reporting import SAMPLE_EVERY, Reporting
 from newsletter.campaigns.scheduling import Scheduling
+from newsletter.campaigns.writing import Writing
 from newsletter.consent.withdrawal_log import WithdrawalLog
 from newsletter.core.clock import Clock
 from newsletter.core.database import Database
@@ -32,6 +33,8 @@ WRITE_LEASE = timedelta(seconds=30)
 
 COUNT_EVERY = timedelta(minutes=5)
 """Readers of lists: measured on a busy machine, a million take less than a second."""
+FORGET_EVERY = timedelta(minutes=5)
+"""Who has a draft open: good for two minutes, and nobody's business later."""
 START_EVERY = timedelta(seconds=4)
 """Less than a tick: a campaign that is due is started at the next."""
 
@@ -70,8 +73,8 @@ def sizes_job(reports: ListReports) -> Job:
     return Job("count:readers", COUNT_EVERY, run)
 
 
-def campaign_jobs(scheduling: Scheduling, reporting: Reporting) -> list[Job]:
-    """Start what is due, and note how it goes. Both take moments, and nobody is to wait for them."""
+def campaign_jobs(scheduling: Scheduling, reporting: Reporting, writing: Writing) -> list[Job]:
+    """Start what is due, note how it goes, forget who wrote. They take moments, and nobody is to wait for them."""
 
     async def start(now: datetime, renew: Renew) -> int:  # noqa: ARG001  done long before the lease ends
         return await scheduling.start_due(now=now)
@@ -80,9 +83,13 @@ def campaign_jobs(scheduling: Scheduling, reporting: Reporting) -> list[Job]:
         await reporting.sample(now=now)
         return 0  # Or the log would have a line for each.
 
+    async def forget(now: datetime, renew: Renew) -> int:  # noqa: ARG001
+        return await writing.forget_open(now=now)
+
     return [
         Job("campaigns:start", START_EVERY, start, WRITE_LEASE),
         Job("campaigns:progress", SAMPLE_EVERY - timedelta(seconds=1), sample, WRITE_LEASE),
+        Job("campaigns:open", FORGET_EVERY, forget, WRITE_LEASE),
     ]
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.message import Message
+from itertools import islice, pairwise
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -18,16 +21,20 @@ from aiohttp import web
 from multidict import MultiDict
 from pydantic import BaseModel, ValidationError
 
-from newsletter.core.errors import InvalidInput
+from newsletter.core.errors import InvalidInput, TooMany
 from newsletter.core.i18n import N_
 
 LARGEST = 64 * 1024
 """Octets that a public page takes."""
 LARGEST_FOR_PROGRAMS = 1024 * 1024
 """Octets of a body that the API and the console take; the application's own limit, while public pages read less."""
-LARGEST_FILE = 40 * 1024 * 1024
+LARGEST_FILE = 24 * 1024 * 1024
 """Octets of a form with a file that are read, so that one which is too large can be answered in words. What is done with it has
 a limit of its own."""
+LARGE_AT_ONCE = 3
+"""Forms with files that a process holds in memory at a time; each takes twice its size for a moment."""
+LONGEST_WAIT = 20.0
+"""Seconds until it is such a form's turn."""
 SLOWEST = 30
 """Seconds in which a body has to be here."""
 
@@ -55,6 +62,31 @@ class DoesNotFit(InvalidInput):
 
 class Unsupported(InvalidInput):
     """It was sent as something that we do not read at all."""
+
+
+LARGE = web.AppKey("large", asyncio.Semaphore)
+
+
+def prepare(app: web.Application) -> None:
+    """Large bodies take turns."""
+    app[LARGE] = asyncio.Semaphore(LARGE_AT_ONCE)
+
+
+@asynccontextmanager
+async def _turn(request: web.Request, largest: int) -> AsyncIterator[None]:
+    """To read a body that may be so large. Raises `TooMany` when many others are at it."""
+    if largest <= LARGEST_FOR_PROGRAMS:
+        yield
+        return
+    try:
+        await asyncio.wait_for(request.app[LARGE].acquire(), LONGEST_WAIT)
+    except TimeoutError:
+        sentence = "Several files are being taken in at the moment: send this one again in a minute."
+        raise TooMany(sentence, retry_after=60) from None
+    try:
+        yield
+    finally:
+        request.app[LARGE].release()
 
 
 async def read_body(request: web.Request, largest: int = LARGEST) -> bytes:
@@ -107,21 +139,17 @@ async def read_form_with_files(request: web.Request, largest: int) -> tuple[Mult
     """The same, and the files by the name of their field. A field for which no file was chosen is not among them."""
     if media_type(request) not in (URLENCODED, MULTIPART):
         raise Unsupported(N_("This Content-Type is not read here. Please send a form, or JSON as application/json."))
-    body = await read_body(request, largest)
-    fields = _parsed(request, body)
-    if fields is None:
+    async with _turn(request, largest):
+        found = _parsed(request, await read_body(request, largest))
+    if found is None:
         raise Malformed(N_("What was sent is not what its Content-Type says. Please send a form, or JSON as application/json."))
-    files = MultiDict[File]()
-    if media_type(request) == MULTIPART:
-        for part in _parts(body, _content_type(request)) or ():
-            if part.filename:
-                files.add(part.name, File(part.filename, part.content))
-    return fields, files
+    return found
 
 
 async def read_fields(request: web.Request) -> MultiDict[str]:
     """The same for pages with one button and for one-click requests: what cannot be read has no fields, which is no error."""
-    return _parsed(request, await read_body(request)) or MultiDict()
+    fields, _ = _parsed(request, await read_body(request)) or (MultiDict[str](), MultiDict[File]())
+    return fields
 
 
 async def read_json(request: web.Request, model: type[Model], largest: int = LARGEST) -> Model:
@@ -172,50 +200,42 @@ def _content_type(request: web.Request) -> Message:
     return kind
 
 
-def _parsed(request: web.Request, body: bytes) -> MultiDict[str] | None:
-    """The fields; None when there are none to be found in what is there."""
+def _parsed(request: web.Request, body: bytes) -> tuple[MultiDict[str], MultiDict[File]] | None:
+    """Fields and files; None when there are none to be found in what is there."""
     kind = _content_type(request)
     charset = _charset(kind)
     if media_type(request) == MULTIPART:
-        parts = _parts(body, kind)
-        if parts is None:
-            return None
-        return MultiDict((part.name, part.content.decode(charset, "replace")) for part in parts if part.filename is None)
+        return _from_parts(body, kind, charset)
     if body and (b"=" not in body or body.lstrip().startswith((b"{", b"[", b"<"))):
         return None
     text = body.decode(charset, "replace")
     try:
-        return MultiDict(
-            parse_qsl(text, keep_blank_values=True, encoding=charset, errors="replace", max_num_fields=_MOST_FIELDS)
-        )
+        pairs = parse_qsl(text, keep_blank_values=True, encoding=charset, errors="replace", max_num_fields=_MOST_FIELDS)
     except ValueError:
         return None
+    return MultiDict(pairs), MultiDict()
 
 
-@dataclass(frozen=True)
-class _Part:
-    """`filename` None: a field like others; empty: a field for a file, and none was chosen."""
-
-    name: str
-    filename: str | None
-    content: bytes
-
-
-def _parts(body: bytes, kind: Message) -> list[_Part] | None:
-    """RFC 7578, without nesting, since a parser that nests can be made to nest for ever."""
+def _from_parts(body: bytes, kind: Message, charset: str) -> tuple[MultiDict[str], MultiDict[File]] | None:
+    """RFC 7578, without nesting, since a parser that nests can be made to nest for ever. What is in a part is copied once."""
     boundary = _boundary(kind)
     if not boundary:
         return None
-    _, *parts = re.split(rb"(?:\A|\r?\n)--" + re.escape(boundary), body, maxsplit=_MOST_FIELDS)
-    if not parts or not parts[-1].startswith(b"--"):
+    marks = list(islice(re.finditer(rb"(?:\A|\r?\n)--" + re.escape(boundary), body), _MOST_FIELDS))
+    if not marks or not body.startswith(b"--", marks[-1].end()):
         return None
-    found = []
-    for part in parts[:-1]:
-        head, *value = _HEAD_ENDS.split(part, maxsplit=1)
-        named = _named(head) if len(head) <= _LONGEST_HEAD else None
-        if named and value:
-            found.append(_Part(*named, value[0]))
-    return found
+    fields, files = MultiDict[str](), MultiDict[File]()
+    for begin, end in pairwise(marks):
+        head_ends = _HEAD_ENDS.search(body, begin.end(), min(begin.end() + _LONGEST_HEAD, end.start()))
+        named = _named(body[begin.end() : head_ends.start()]) if head_ends else None
+        if head_ends is None or named is None:
+            continue
+        (name, filename), content = named, body[head_ends.end() : end.start()]
+        if filename is None:
+            fields.add(name, content.decode(charset, "replace"))
+        elif filename:  # Else a field for a file, and none was chosen.
+            files.add(name, File(filename, content))
+    return fields, files
 
 
 _UNREADABLE = (UnicodeError, LookupError, ValueError)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from newsletter.core.errors import SettingsError
 from newsletter.core.logs import get_logger
-from newsletter.web import api, console, public, static
+from newsletter.web import api, bodies, console, public, static
 from newsletter.web.bodies import LARGEST_FOR_PROGRAMS
 from newsletter.web.console import live
 from newsletter.web.console.shell import FACTS
@@ -27,6 +27,7 @@ def make_app(services: Services) -> web.Application:
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=LARGEST_FOR_PROGRAMS)
     app[SERVICES] = services
     app[FACTS] = {}
+    bodies.prepare(app)
     live.prepare(app)
     app.on_response_prepare.append(secure)
     public.add_routes(app)

@@ -68,7 +68,7 @@ on conflict (campaign_id, operator_id) do update set seen_at = excluded.seen_at;
 
 -- name: forget_open
 -- A table of a few rows: those of the last minutes.
-delete from campaign_open where seen_at < :before;
+with gone as (delete from campaign_open where seen_at < :before returning 1) select count(*)::integer from gone;
 
 -- name: open_by
 -- Others who have it open.

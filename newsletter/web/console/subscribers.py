@@ -37,6 +37,8 @@ _HEX = "[0-9a-f]"
 ONE = f"{SUBSCRIBERS}/{{id:{_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}}}"
 ADD = f"{CONSOLE}/lists/{{slug:{SLUG}}}/add"
 LANGUAGE = "en"
+A_READER = "A reader"
+"""The title of pages about one: browsers keep titles, and show them to whoever begins to type; the heading says who it is."""
 
 STANDINGS = {
     Standing.ANY: "any state",
@@ -138,7 +140,7 @@ async def show(request: web.Request) -> web.Response:
     return await console_page(
         request,
         "subscriber.html",
-        title=held.person.address,
+        title=A_READER,
         receipts={each.list: each for each in receipts(held, LANGUAGE)},
         **_told(held),
     )
@@ -290,7 +292,7 @@ async def _deed_page(request: web.Request, given: Mapping[str, str], error: Inva
         request,
         "subscriber_act.html",
         status=422 if error else 200,
-        title=f"{chosen.verb} {held.person.address}",
+        title=f"{chosen.verb} {A_READER.lower()}",
         act=name,
         chosen=chosen,
         given=given,

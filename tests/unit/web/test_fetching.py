@@ -7,7 +7,9 @@ import pytest
 from newsletter.web.fetching import is_public
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "168.63.129.17", "2606:4700:4700::1111", "2a00:1450:4001::1", "64:ff9b::808:808"])
+@pytest.mark.parametrize(
+    "address", ["93.184.216.34", "8.8.8.8", "168.63.129.17", "2606:4700:4700::1111", "2a00:1450:4001::1", "64:ff9b::808:808"]
+)
 def test_the_internet_is_reached(address: str) -> None:
     assert is_public(address)
 

@@ -21,7 +21,7 @@ from tests.integration.web.site import Page, Site
 
 async def tick(house: House) -> list[str]:
     """One look at the schedule of campaigns."""
-    jobs = campaign_jobs(house.scheduling, house.reporting)
+    jobs = campaign_jobs(house.scheduling, house.reporting, house.writing)
     return await Schedule(house.db, house.clock, jobs, worker="test").run_due()
 
 
@@ -127,7 +127,8 @@ async def test_nobody_sends_words_that_were_changed_since_they_looked(
 ) -> None:
     await readers(house, 3)
     number = await draft(house)
-    looked = {each["name"]: each["value"] for each in (await editor.page(one(number))).all("input") if each.get("name") == "words"}
+    looked = {"words": digest(await house.campaigns.drafts(number))}
+    assert (await editor.page(one(number))).field("words")["value"] == looked["words"]
     late = Draft("en", "The long tide", "", Format.MARKDOWN, "What nobody has looked at")
     await house.writing.save(number, late, began_from=1, by="Somebody", now=clock.at)
     for words in (looked, {}):

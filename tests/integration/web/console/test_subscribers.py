@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from datetime import timedelta
@@ -12,6 +13,7 @@ import pytest
 from newsletter.app import House
 from newsletter.subscribing.browsing import PAGE, Standing, Wanted
 from newsletter.subscribing.lists import close_list
+from newsletter.web.console.subscribers import ACTS
 from tests.conftest import ManualClock
 from tests.integration.web.console.conftest import Operator, location
 from tests.integration.web.site import Page, Site
@@ -157,6 +159,18 @@ async def test_one_readers_page_shows_what_is_held(editor: Operator, site: Site,
     for words in ("The Northwind Letter", "By subscribing you agree", "Confirmed", "Deliveries", "90 days"):
         assert words in page.words
     assert ("subscriber.show", "a subscriber") in await editor.done()
+
+
+async def test_no_title_holds_an_address(editor: Operator, site: Site) -> None:
+    """Browsers keep titles, and show them to whoever sits there next."""
+    await site.subscribe(ADA)
+    who = f"{HERE}/{site.id_of(ADA)}"
+    for path in (who, *(f"{who}/{act}" for act in ACTS), f"{HERE}?list=letter"):
+        text = await (await editor.get(path)).text()
+        (title,) = re.findall("<title>(.*?)</title>", text)
+        assert "@" not in html.unescape(title), path
+        if path.startswith(who):
+            assert ADA in html.unescape("".join(re.findall("<h1>(.*?)</h1>", text))), path
 
 
 async def test_no_address_stands_in_any_url_or_in_the_log(editor: Operator, site: Site, house: House) -> None:

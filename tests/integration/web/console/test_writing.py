@@ -19,6 +19,7 @@ from newsletter.campaigns.writing import Overtaken
 from newsletter.consent.rules import Reason
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput
 from newsletter.delivery.batches import plan_campaign
+from newsletter.jobs.schedule import Schedule, campaign_jobs
 from tests.conftest import ManualClock
 from tests.integration.web.console.conftest import Hire, Operator, location
 from tests.integration.web.site import Page, Site
@@ -248,7 +249,7 @@ async def test_a_language_that_was_left_out_does_not_come_back_by_itself(editor:
     assert "Theirs" not in text
     assert [each.language for each in (await house.writing.page(number)).written] == ["en"]
     version = int(Page(text).field("version")["value"] or 0)
-    assert (await save(editor, number, version, language="de", body="Moin, moin")).status == 303  # meant, after having read that
+    assert (await save(editor, number, version, language="de", body="Moin, moin")).status == 303, "who has read that means it"
     assert await body_of(house, number, "de") == "Moin, moin"
 
 
@@ -427,6 +428,21 @@ async def test_a_preview_shows_what_is_typed_and_saves_nothing(editor: Operator,
     await save(editor, number)
     assert "see you at the slip" in await (await editor.get(f"{path}?language=en&view=text&reader=")).text()
     assert "no language" in await (await editor.get(f"{path}?language=xx")).text()
+
+
+async def test_who_wrote_last_is_forgotten_though_nobody_opens_anything(
+    editor: Operator, house: House, clock: ManualClock
+) -> None:
+    number = await begin(editor)
+    await editor.page(f"/console/campaigns/{number}/edit")
+    jobs = Schedule(house.db, house.clock, campaign_jobs(house.scheduling, house.reporting, house.writing), worker="test")
+    count = "select count(*) from campaign_open"
+    clock.move(minutes=1)
+    assert "campaigns:open" in await jobs.run_due()
+    assert await house.db.fetchval(count) == 1
+    clock.move(minutes=6)
+    await jobs.run_due()
+    assert await house.db.fetchval(count) == 0
 
 
 # Tests.
