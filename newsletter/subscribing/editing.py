@@ -11,6 +11,7 @@ from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, DatabaseError, InvalidInput, NotFound
 from newsletter.core.i18n import language_name
+from newsletter.core.keys import sha256
 from newsletter.delivery.relays import Relay, known_relay
 from newsletter.subscribing import lists as rules
 from newsletter.subscribing import lists_store
@@ -19,6 +20,18 @@ from newsletter.subscribing.mails import consent_wording
 from newsletter.subscribing.views import SenderRow
 
 CLOSED = "This list is closed, for good: nothing about it can be changed any more."
+
+
+class Overtaken(Conflict):
+    """Somebody else has saved it since the caller looked at it; nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("Nothing was saved: somebody else has changed this meanwhile. Save again to put yours in its place.")
+
+
+def digest(looked_at: MailingList | SenderRow) -> str:
+    """What stands for a list or a sender as somebody saw it, in the form that comes back."""
+    return sha256(repr(looked_at)).hex()[:32]
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,10 @@ class ListEditing:
 
     async def sender(self, sender_id: int) -> SenderRow:
         """Raises `NotFound`."""
-        for row in await lists_store.senders(self._db):
+        return await self._sender(self._db, sender_id)
+
+    async def _sender(self, db: Connection, sender_id: int) -> SenderRow:
+        for row in await lists_store.senders(db):
             if row.sender_id == sender_id:
                 return row
         raise NotFound("There is no such sender.")
@@ -56,16 +72,23 @@ class ListEditing:
             await self._audit(db, by, "list.create", f"list {made.slug}", now)
             return made
 
-    async def edit(self, slug: str, new: NewList, sender: str, *, by: str, now: datetime) -> MailingList:
-        """All that may change of it, which is not its short name. `sender`: the name of one that there is.
+    async def edit(
+        self, slug: str, new: NewList, sender: str, *, seen: str | None = None, by: str, now: datetime
+    ) -> MailingList:
+        """All that may change of it, which is not its short name. `sender`: the name of one that there is. `seen`: the digest
+        of what the caller looked at.
 
-        Raises `InvalidInput`, `NotFound`, and `Conflict` when the list is closed, or a language that is taken away is spoken.
+        Raises `InvalidInput`, `NotFound`, `Overtaken`, and `Conflict` when the list is closed, or a language that is taken away
+        is spoken.
         """
         rules.check_list(replace(new, slug=slug))
         async with self._db.transaction() as db:
-            before = await list_by_slug(db, slug)
-            if not await lists_store.lock_list(db, list_id=before.list_id):
+            list_id = (await list_by_slug(db, slug)).list_id
+            if not await lists_store.lock_list(db, list_id=list_id):
                 raise Conflict(CLOSED)
+            before = await list_by_id(db, list_id)
+            if seen is not None and seen != digest(before):
+                raise Overtaken
             await self._check_languages(db, before, new)
             sender_id = await lists_store.find_sender(db, name=sender)
             if sender_id is None:
@@ -87,11 +110,20 @@ class ListEditing:
             await self._audit(db, by, "list.edit", f"list {slug}: {_changes(before, after)}", now)
             return after
 
-    async def edit_sender(self, sender_id: int, new: NewSender, relay: str | None, *, by: str, now: datetime) -> None:
-        """For all of its lists. Raises `InvalidInput`, `NotFound`, and `Conflict` when the name is another's."""
+    async def edit_sender(
+        self, sender_id: int, new: NewSender, relay: str | None, *, seen: str | None = None, by: str, now: datetime
+    ) -> None:
+        """For all of its lists. `seen`: the digest of what the caller looked at.
+
+        Raises `InvalidInput`, also when the name is another's, `NotFound` and `Overtaken`.
+        """
         checked = rules.checked_sender(new)
         relay = known_relay(relay, self._relays) if relay else None
         async with self._db.transaction() as db:
+            if not await lists_store.lock_sender(db, sender_id=sender_id):
+                raise NotFound("There is no such sender.")
+            if seen is not None and seen != digest(await self._sender(db, sender_id)):
+                raise Overtaken
             try:
                 found = await lists_store.edit_sender(db, sender_id=sender_id, relay=relay, **asdict(checked))
             except DatabaseError as error:

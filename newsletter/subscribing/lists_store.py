@@ -169,6 +169,10 @@ async def senders(db: Connection) -> list[SenderRow]: ...
 
 
 @_sql.statement
+async def lock_sender(db: Connection, *, sender_id: int) -> bool: ...
+
+
+@_sql.statement
 async def edit_sender(
     db: Connection,
     *,

@@ -60,6 +60,10 @@ select s.sender_id, s.name, s.from_address, s.reply_to, s.postal_address, s.cont
        array(select l.slug from list l where l.sender_id = s.sender_id order by l.slug) as slugs
 from sender s order by s.name;
 
+-- name: lock_sender
+-- One after the other changes it.
+select true from sender where sender_id = :sender_id for update;
+
 -- name: edit_sender
 -- For all lists of it.
 update sender

@@ -11,7 +11,7 @@ from aiohttp import web
 from newsletter.core.errors import Conflict, InvalidInput, NotFound
 from newsletter.core.i18n import language_name, languages, translations
 from newsletter.operators.rules import Right
-from newsletter.subscribing.editing import CLOSED
+from newsletter.subscribing.editing import CLOSED, Overtaken, digest
 from newsletter.subscribing.lists import SLUG, ListText, MailingList, NewList, NewSender, list_by_slug, time_zones
 from newsletter.subscribing.mails import consent_wording, wording_code
 from newsletter.subscribing.views import SenderRow
@@ -95,10 +95,17 @@ async def change(request: web.Request) -> web.Response:
     try:
         wanted = _list_from(form, found.slug)
         await services(request).list_editing.edit(
-            found.slug, wanted, form.get("sender", ""), by=request[SESSION].name, now=moment(request)
+            found.slug,
+            wanted,
+            form.get("sender", ""),
+            seen=form.get("seen", ""),
+            by=request[SESSION].name,
+            now=moment(request),
         )
     except InvalidInput as error:
         return await _form(request, found, form, error)
+    except Overtaken as error:
+        return await _form(request, await _open(request), form, overtaken=error)
     return see(request, f"{LISTS}/{found.slug}", done="list_edited")
 
 
@@ -132,11 +139,14 @@ async def change_sender(request: web.Request) -> web.Response:
             found.sender_id,
             _sender_from(form),
             form.get("relay") or None,
+            seen=form.get("seen", ""),
             by=request[SESSION].name,
             now=moment(request),
         )
     except InvalidInput as error:
         return await _sender_form(request, found, form, error)
+    except Overtaken as error:
+        return await _sender_form(request, await editing.sender(found.sender_id), form, overtaken=error)
     return see(request, f"{LISTS}/{found.slugs[0]}" if found.slugs else LISTS, done="sender_edited")
 
 
@@ -290,14 +300,21 @@ async def _open(request: web.Request) -> MailingList:
 
 
 async def _form(
-    request: web.Request, found: MailingList | None, given: Given, error: InvalidInput | None = None
+    request: web.Request,
+    found: MailingList | None,
+    given: Given,
+    error: InvalidInput | None = None,
+    overtaken: Overtaken | None = None,
 ) -> web.Response:
     return await console_page(
         request,
         "list_edit.html",
-        status=422 if error else 200,
+        status=422 if error else 409 if overtaken else 200,
         title=f"Edit {_name(found)}" if found else "A new list",
         list=found,
+        overtaken=str(overtaken) if overtaken else "",
+        theirs=_theirs(_given(found), given) if found and overtaken else {},
+        seen=_seen(digest(found), given, overtaken) if found else "",
         given=given,
         problems=_problems(error, given),
         choices=await services(request).list_editing.choices(),
@@ -307,18 +324,37 @@ async def _form(
     )
 
 
-async def _sender_form(request: web.Request, found: SenderRow, given: Given, error: InvalidInput | None = None) -> web.Response:
+async def _sender_form(
+    request: web.Request,
+    found: SenderRow,
+    given: Given,
+    error: InvalidInput | None = None,
+    overtaken: Overtaken | None = None,
+) -> web.Response:
     problems = _problems(error, {**given, "sender": ""})
     return await console_page(
         request,
         "sender_edit.html",
-        status=422 if error else 200,
+        status=422 if error else 409 if overtaken else 200,
         title=f"Edit the sender {found.name}",
+        overtaken=str(overtaken) if overtaken else "",
+        theirs=_theirs(_sender_given(found), given) if overtaken else {},
+        seen=_seen(digest(found), given, overtaken),
         sender=found,
         given=given,
         problems=problems,
         choices=await services(request).list_editing.choices(),
     )
+
+
+def _theirs(now: Given, given: Given) -> dict[str, str]:
+    """What is there by now, of the fields that were sent with something else in them."""
+    return {name: value for name, value in now.items() if name in given and given[name].split() != value.split()}
+
+
+def _seen(now: str, given: Given, overtaken: Overtaken | None) -> str:
+    """What is shown now; where only a field is to be corrected, still that which the form began from."""
+    return now if overtaken else given.get("seen", now)
 
 
 async def _close_page(request: web.Request, found: MailingList, problem: str = "") -> web.Response:

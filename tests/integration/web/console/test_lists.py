@@ -50,6 +50,11 @@ def fields_of(markup: str) -> dict[str, str]:
     return {name: value for name, value in fields.items() if name is not None}
 
 
+async def seen(who: Operator, path: str) -> str:
+    """What a form of this moment says it began from."""
+    return fields_of(await (await who.get(path)).text())["seen"]
+
+
 async def test_a_list_is_made_shown_and_in_the_log(editor: Operator, house: House) -> None:
     answer = await editor.post(f"{LISTS}/new", NEW)
     assert (answer.status, location(answer)) == (303, f"{LISTS}/harbour?done=list_made")
@@ -140,9 +145,34 @@ async def test_a_welcome_is_off_written_shown_to_everybody_and_taken_back(
     assert "Hello &lt;b&gt;you&lt;/b&gt;." in markup
     assert "<dt>Welcome mail</dt><dd>English</dd>" in markup
     assert "How readers are welcomed" in markup
-    assert (await editor.post(f"{path}/edit", form)).status == 303
+    assert (await editor.post(f"{path}/edit", form | {"seen": await seen(editor, f"{path}/edit")})).status == 303
     assert "How readers are welcomed" not in await (await viewer.get(path)).text()
     assert (await list_by_slug(house.db, "letter")).text("en").welcome_text == ""
+
+
+async def test_of_two_who_edit_a_list_the_second_is_told_and_loses_nothing(editor: Operator, house: House) -> None:
+    path = f"{LISTS}/letter/edit"
+    first = second = fields_of(await (await editor.get(path)).text())
+    assert (await editor.post(path, first | {"description.en": "Theirs, <b>new</b>"})).status == 303
+    answer = await editor.post(path, second | {"name.en": "Mine"})
+    text = await answer.text()
+    assert answer.status == 409
+    assert "somebody else has changed this meanwhile" in text
+    assert "Theirs, &lt;b&gt;new&lt;/b&gt;" in text
+    assert fields_of(text)["name.en"] == "Mine"
+    assert (await list_by_slug(house.db, "letter")).texts["en"].name == "The Northwind Letter"
+    assert (await editor.post(path, fields_of(text))).status == 303, "having read that, it is meant"
+    assert (await list_by_slug(house.db, "letter")).texts["en"].name == "Mine"
+
+
+async def test_of_two_who_edit_a_sender_the_second_is_told(editor: Operator, house: House) -> None:
+    path = f"/console/senders/{(await list_by_slug(house.db, 'letter')).sender.sender_id}/edit"
+    first = second = fields_of(await (await editor.get(path)).text())
+    assert (await editor.post(path, first | {"contact": "data@northwind.example"})).status == 303
+    answer = await editor.post(path, second | {"postal_address": "Quay 1"})
+    assert answer.status == 409
+    assert "data@northwind.example" in await answer.text()
+    assert (await list_by_slug(house.db, "letter")).sender.postal_address != "Quay 1"
 
 
 async def test_a_language_goes_only_where_nobody_reads_in_it(editor: Operator, house: House, site: Site) -> None:
@@ -192,7 +222,8 @@ async def test_evidence_holds_the_words_that_were_shown_even_when_they_have_chan
     assert (await editor.post(f"{LISTS}/letter/edit", form | {"wording.en": "Tide news by mail, gladly."})).status == 303
     after = Page(await (await site.get("/subscribe/letter")).text())
     assert "Tide news by mail, gladly. You can unsubscribe at any time." in after.words
-    await editor.post(f"{LISTS}/letter/edit", form)  # Known by being decided on, though nobody has seen them.
+    # Known by being decided on, though nobody has seen them.
+    await editor.post(f"{LISTS}/letter/edit", form | {"seen": await seen(editor, f"{LISTS}/letter/edit")})
     for address, code in (("old@example.org", shown), ("new@example.org", str(after.field("wording")["value"]))):
         await site.sign_up(address, wording=code)
     await site.sign_up("forged@example.org", wording="0" * 64)
