@@ -89,6 +89,8 @@ class Answer:
 
     ok: bool
     said: str
+    is_known: bool = True
+    """False where the DNS knows nothing of the site, or there is none to ask."""
 
 
 class Fetch(Protocol):
@@ -188,6 +190,9 @@ class Preflight:
             left.append(f"{len(fetched) - MOST_LINKS} more: only {MOST_LINKS} are looked at")
         answers = await self._answers(fetched[:MOST_LINKS])
         wrong = [f"{address}: {answer.said}" for address, answer in answers if not answer.ok]
+        if answers and not any(answer.is_known for _, answer in answers):
+            todo = "Open each in a browser: perhaps this machine has no DNS that it could ask."
+            return Check(title, Result.UNKNOWN, "None of the sites is known to the DNS here.", todo, (*wrong, *left))
         if wrong:
             found = f"{len(wrong)} of {len(answers)} links did not answer as they should."
             return Check(title, Result.BAD, found, "Open each in a browser, and correct it in the text.", (*wrong, *left))

@@ -333,8 +333,8 @@ class Campaigns:
         """Begin; returns how many readers the list has now. `when_due`: only if it is scheduled still, and its time has come.
 
         Raises `WordsChanged` when the words are not those of the digest `words`, that the caller has looked at, and
-        `AudienceChanged` when the readers are not as many as they have confirmed in `readers`; `Conflict` when it was sent or
-        cancelled before, when its list was closed, and while all campaigns stand still.
+        `AudienceChanged` when the readers are not as many as they have confirmed in `readers`; `Conflict` when these are none,
+        when it was sent or cancelled before, when its list was closed, and while all campaigns stand still.
         """
         letter = await self.sendable(campaign_id)
         async with self._db.transaction() as db:
@@ -342,6 +342,8 @@ class Campaigns:
                 raise Conflict(f"Campaign {campaign_id} is not scheduled for this time any more.")
             planned = await self._start(db, campaign_id, letter.mailing_list, by, now)
             await self.refuse_other_words(db, campaign_id, words)
+            if readers is not None and not planned:
+                raise Conflict("Nobody has confirmed this list yet, so there is nobody to send it to.")
             if readers is not None and planned != readers:
                 raise AudienceChanged(planned)
             return planned

@@ -68,7 +68,7 @@ class LinkChecker:
         except TimeoutError:
             return Answer(ok=False, said="no answer in time")
         except socket.gaierror:
-            return Answer(ok=False, said="this site is not known to the DNS (or there is no DNS to ask here)")
+            return Answer(ok=False, said="this site is not known to the DNS", is_known=False)
         except (ClientError, OSError, ValueError) as error:
             return Answer(ok=False, said=_reason(error))
 

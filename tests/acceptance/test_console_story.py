@@ -169,7 +169,7 @@ async def schedule_and_think_again(hands: Hands) -> None:
     await hands.press("Schedule")
     await expect(hands.page.get_by_text(long_date(day, "en")).first).to_be_visible()
     await hands.press("Do not start it")
-    await expect(hands.page.get_by_role("heading", name="Ready to send?")).to_be_visible()
+    await expect(hands.page.get_by_role("heading", name="Can it be sent?")).to_be_visible()
 
 
 async def send_and_watch(hands: Hands, *, script: bool) -> None:

@@ -239,6 +239,7 @@ async def _report(request: web.Request, status: Status, zone: ZoneInfo) -> dict[
         "rate": chart,
         "rate_words": rate_words(progress),
         "under_way": _is_under_way(status),
+        "letters": [(each.language, each.subject) for each in await services(request).campaigns.drafts(number)],
         "report": report,
         "domains": [*named[:MOST_DOMAINS], *(each for each in report.domains if not each.domain)],
         "more_domains": max(len(named) - MOST_DOMAINS, 0),

@@ -35,6 +35,10 @@ FORM = web.RequestKey("form", MultiDict[str])
 FILES = web.RequestKey("files", MultiDict[File])
 
 HIDDEN_FIELD: Final = "seal"
+MACHINERY: Final = frozenset(
+    {HIDDEN_FIELD, "format", "go", "insert", "language", "layout", "reader", "seen", "version", "view", "words"}
+)
+"""Fields of forms that nobody types into; the others are what somebody wrote."""
 SIGN_IN: Final = f"{CONSOLE}/sign-in"
 HOME: Final = f"{CONSOLE}/"
 
@@ -109,6 +113,8 @@ async def _check(request: web.Request, right: Right, *, keeps: bool) -> None:
         raise SignedOut("Please sign in.")
     request[SESSION] = session
     if not session.may(right):
+        if keeps:  # A role that was taken away while somebody wrote: their text is shown, so that they can copy it.
+            request[FORM] = (await _read(request, LARGEST_FOR_PROGRAMS))[0]
         await sessions.note_refused(session, f"{_route(request)}, as {session.role}", now=moment(request))
         raise Forbidden(f"Your role, {session.role}, does not allow this: ask an owner.")
 

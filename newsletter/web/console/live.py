@@ -182,7 +182,7 @@ def _line(progress: Progress, rate: float) -> str:
     parts = [f"{progress.done:,} of {progress.readers:,}"]
     if progress.state == "sending" and rate:
         parts.append(f"{number(rate)} a second")
-    if (left := progress.left) is not None:
+    if progress.state == "sending" and (left := progress.left) is not None:
         parts.append(f"{span(left)} left")
     return " · ".join(parts)
 

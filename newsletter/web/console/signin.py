@@ -18,6 +18,7 @@ from newsletter.web.console.guard import (
     FORM,
     HIDDEN_FIELD,
     HOME,
+    MACHINERY,
     SESSION,
     SIGN_IN,
     ConsoleRoutes,
@@ -189,6 +190,7 @@ def _let_in(request: web.Request, signed_in: SignedIn) -> web.Response:
             title="What you wrote is still here",
             path=f"{prefix(request)}{path}",
             fields=fields,
+            machinery=MACHINERY,
             fresh_seal=seal(signed_in.cookie),
         )
     else:

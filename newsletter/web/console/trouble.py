@@ -6,7 +6,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from newsletter.web.console.guard import SESSION, SignedOut
+from newsletter.core.errors import Forbidden
+from newsletter.web.console.guard import FORM, MACHINERY, SESSION, ForgedForm, SignedOut
 from newsletter.web.console.shell import bare_page, console_page
 from newsletter.web.console.signin import signed_out
 from newsletter.web.problems import Problem, as_json, wants_json
@@ -18,7 +19,9 @@ async def answer(request: web.Request, problem: Problem, error: Exception) -> we
         return as_json(request, problem)
     if isinstance(error, SignedOut):
         return signed_out(request)
-    shown = {"title": problem.heading, "sentence": problem.sentence}
+    typed = [(name, value) for name, value in request.get(FORM, {}).items() if name not in MACHINERY and value.strip()]
+    is_refused = isinstance(error, Forbidden) and not isinstance(error, ForgedForm)
+    shown = {"title": problem.heading, "sentence": problem.sentence, "typed": typed if is_refused else []}
     if SESSION in request and problem.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         response = await console_page(request, "problem.html", status=problem.status, **shown)
     else:  # The frame needs the database.

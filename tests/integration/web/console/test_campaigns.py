@@ -331,3 +331,19 @@ async def test_hostile_names_stay_words(site: Site, house: House, viewer: Operat
         text = await (await viewer.get(path)).text()
         assert "<script>alert" not in text
         assert "&lt;script&gt;alert(1)" in text
+
+
+async def test_nothing_is_sent_to_nobody(site: Site, house: House, editor: Operator) -> None:
+    number = await draft(house)
+    assert "nobody to send it to" in (await editor.page(one(number))).words
+    words = digest(await house.campaigns.drafts(number))
+    assert (await editor.post(f"{one(number)}/send", {"readers": "0", "words": words})).status == 409
+    assert await state(house, number) == "draft"
+
+
+async def test_what_was_sent_can_be_read_by_everybody(site: Site, house: House, viewer: Operator) -> None:
+    await readers(house, 1)
+    number = await begun(house)
+    page = await viewer.get(one(number))
+    assert f"{one(number)}/preview?language=en&amp;view=desktop" in await page.text()
+    assert (await viewer.get(f"{one(number)}/preview?language=en&view=desktop")).status == 200

@@ -603,3 +603,15 @@ async def test_the_service_refuses_what_a_form_cannot_even_send(house: House, ed
     for page in ("edit?language=%00", "versions?language=%00", "versions?language=en%00&version=9"):
         assert (await editor.get(f"/console/campaigns/{number}/{page}")).status == 400
     assert (await editor.get(f"/console/campaigns/{number}/versions?language=fr&version=9")).status == 404
+
+
+async def test_whoever_loses_the_right_while_writing_gets_the_text_back_to_copy(
+    editor: Operator, owner: Operator, house: House, clock: ManualClock
+) -> None:
+    number = await begin(editor)
+    await house.accounts.change_role(editor.operator_id, "viewer", by=owner.name, now=clock.at)
+    answer = await save(editor, number, body="Dear <b>reader</b>, what I wrote")
+    text = await answer.text()
+    assert answer.status == 403
+    assert "Dear &lt;b&gt;reader&lt;/b&gt;, what I wrote" in text
+    assert "Nothing of it was saved" in text

@@ -1,6 +1,6 @@
 -- A list may greet whoever confirms it, with one mail in the operator's words: off unless somebody writes it.
 -- Older workers would take it for another kind of mail.
--- oldest-program: 22
+-- oldest-program: 20
 
 alter table list_text
   add column welcome_subject text not null default '',
