@@ -205,6 +205,7 @@ async def erase_the_reader(hands: Hands, dev: Dev) -> None:
         await hands.follow(READER)
     await hands.follow("Delete everything")
     await hands.press("Delete everything now")
+    await expect(hands.page.get_by_text("Deleted. What stays is a code").first).to_be_visible()
     settings = load_settings({}, folder=dev.folder)
     async with database(dev) as db:
         keyring = await open_keyring(db, settings.secret.get_secret_value(), now=await db.fetchval("select now()"))
