@@ -87,3 +87,11 @@ async def _readers(house: House) -> None:
         pass
     await house.db.execute("update subscription set state = 'confirmed', expires_at = null, confirmed_at = $1", now)
     await house.db.execute("delete from outbox")
+    # A year in which it grew, with a summer in which it did not.
+    await house.db.execute(
+        """insert into list_day (list_id, day, asked, confirmed, unsubscribed)
+           select 1, ($1::timestamptz - make_interval(months => 12 - n::integer))::date, 4, came, went
+           from unnest('{3,2,4,3,2,1,1,2,4,3,2}'::integer[], '{0,0,1,0,1,2,2,1,0,1,0}'::integer[])
+                with ordinality as month(came, went, n)""",
+        now,
+    )

@@ -28,7 +28,7 @@ LARGEST = 64 * 1024
 """Octets that a public page takes."""
 LARGEST_FOR_PROGRAMS = 1024 * 1024
 """Octets of a body that the API and the console take; the application's own limit, while public pages read less."""
-LARGEST_FILE = 24 * 1024 * 1024
+LARGEST_FILE = 40 * 1024 * 1024
 """Octets of a form with a file that are read, so that one which is too large can be answered in words. What is done with it has
 a limit of its own."""
 LARGE_AT_ONCE = 3

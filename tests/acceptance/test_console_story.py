@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyotp
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from newsletter.core.addresses import parse_address
 from newsletter.core.i18n import long_date
@@ -33,16 +33,21 @@ WAYS = {"mouse": (Hands, True), "keyboard": (Keyboard, True), "no script": (Hand
 async def test_an_operator_does_the_whole_job(chromium: Browser, tmp_path: Path, way: str) -> None:
     make, script = WAYS[way]
     context = await chromium.new_context(locale="en-GB", viewport={"width": 1280, "height": 900}, java_script_enabled=script)
+    async with context:
+        await tell(context, make, tmp_path, script=script)
+
+
+async def tell(context: BrowserContext, make: type[Hands], folder: Path, *, script: bool) -> None:
     context.set_default_timeout(15_000)
     visit = Visit(context)
     visit.listen()
-    async with running_dev(tmp_path, free_port(neighbours=1)) as dev:
+    async with running_dev(folder, free_port(neighbours=1)) as dev:
         hands = make(await context.new_page())
         await become_owner(hands, dev)
         await set_up_second_factor(hands)
         await make_list(hands)
         await win_a_reader(await context.new_page(), dev)
-        await upload_picture(hands, tmp_path)
+        await upload_picture(hands, folder)
         await compose(hands)
         await check_and_test(hands, dev, await context.new_page())
         await schedule_and_think_again(hands)
@@ -52,7 +57,6 @@ async def test_an_operator_does_the_whole_job(chromium: Browser, tmp_path: Path,
         assert visit.hosts == {"127.0.0.1"}
         # A browser complains of every form that was refused; this story has one with a wrong number.
         assert [each for each in visit.complaints if "422" not in each] == []
-    await context.close()
     logs = dev.logs()
     assert [secret for secret in (OWNER, READER, PASSWORD, *visit.tokens) if secret in logs] == []
 
@@ -78,6 +82,7 @@ async def set_up_second_factor(hands: Hands) -> None:
     secret = (await hands.page.locator("code").inner_text()).replace(" ", "")
     totp, now = pyotp.TOTP(secret), int(time.time())
     await hands.fill("Six digits", totp.at(now))
+    await hands.fill("Your password", PASSWORD)
     await hands.press("Turn it on")
     await hands.read("Your recovery codes")
     await expect(hands.page.locator(".codes li")).to_have_count(10)

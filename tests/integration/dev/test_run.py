@@ -43,13 +43,17 @@ class Ready(http.server.BaseHTTPRequestHandler):
         self.send_response(200 if self.path == "/readyz" else 404)
         self.end_headers()
 server = http.server.HTTPServer((settings["host"], settings["port"]), Ready)
-(config.parent / "web.pid").write_text(str(os.getpid()))
+fresh = config.parent / "web.new"
+fresh.write_text(str(os.getpid()))
+fresh.rename(config.parent / "web.pid")  # whole, or not there
 print("web listens", flush=True)
 server.serve_forever()
 """
 WORK = """
 import os, pathlib, signal
-pathlib.Path(os.environ["NEWSLETTER_CONFIG"]).with_name("worker.pid").write_text(str(os.getpid()))
+fresh = pathlib.Path(os.environ["NEWSLETTER_CONFIG"]).with_name("worker.new")
+fresh.write_text(str(os.getpid()))
+fresh.rename(fresh.with_name("worker.pid"))
 signal.pause()
 """
 COMMANDS: dict[str, Sequence[str]] = {"web": (sys.executable, "-c", WEB), "worker": (sys.executable, "-c", WORK)}
