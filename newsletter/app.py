@@ -342,10 +342,10 @@ class House:
             self.db,
             self.writing,
             self.campaigns,
-            self.signing,
             base_url=self.settings.base_url,
             fetch=self.link_checker,
             spam_score=spam_score,
+            set_up=self.doctor.of_sender,
         )
 
     @cached_property

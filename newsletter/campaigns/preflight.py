@@ -1,7 +1,7 @@
 """Before a campaign is sent: what is right, what is not, and what to do about it.
 
 Each check says what was looked at, what was found, and what to do. Nothing here refuses to send: what cannot be sent at all,
-starting refuses by itself. What leaves this machine (links, SpamAssassin) is handed in as functions, and limited in time.
+starting refuses by itself. What leaves this machine (links, SpamAssassin, DNS) is handed in as functions, and limited in time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from html import unescape
 from typing import Protocol
 
@@ -25,10 +24,10 @@ from newsletter.campaigns.writing import Fault, Page, Writing
 from newsletter.campaigns.writing_store import LeftOut, SampleRow
 from newsletter.core.database import Database
 from newsletter.core.errors import InvalidContent
+from newsletter.core.findings import Finding, Result
 from newsletter.core.i18n import language_name
 from newsletter.delivery import store as delivery
-from newsletter.delivery.signing import Signing
-from newsletter.subscribing.lists import MailingList
+from newsletter.subscribing.lists import MailingList, Sender
 
 GMAIL_CUTS_AT = 102 * 1024
 """Octets of HTML that Gmail shows; the rest, the way out in it, is behind a link."""
@@ -64,14 +63,6 @@ _LEFT_OUT = {
 }
 
 
-class Result(StrEnum):
-    GOOD = "good"
-    WARN = "warn"
-    BAD = "bad"
-    UNKNOWN = "unknown"
-    """It could not be looked at; says why."""
-
-
 @dataclass(frozen=True)
 class Check:
     """One line. `todo` is empty where there is nothing to do; `details` are single things that it is about."""
@@ -91,6 +82,10 @@ class Answer:
     said: str
     is_known: bool = True
     """False where the DNS knows nothing of the site, or there is none to ask."""
+
+
+SetUp = Callable[[Sender, datetime], Awaitable[Sequence[Finding]]]
+"""What the doctor says of a sender."""
 
 
 class Fetch(Protocol):
@@ -124,19 +119,19 @@ class Preflight:
         db: Database,
         writing: Writing,
         campaigns: Campaigns,
-        signing: Signing,
         *,
         base_url: str,
         fetch: Fetch,
         spam_score: SpamScore,
+        set_up: SetUp,
     ) -> None:
         self._db = db
         self._writing = writing
         self._campaigns = campaigns
-        self._signing = signing
         self._base_url = base_url
         self._fetch = fetch
         self._spam_score = spam_score
+        self._set_up = set_up
 
     async def report(self, campaign_id: int, *, now: datetime) -> Report:
         """Raises `NotFound`."""
@@ -261,16 +256,8 @@ class Preflight:
             )
         else:
             domain = Check("From address", Result.GOOD, f"{sender.name}, of {sender.domain}.")
-        if await self._signing.signs(sender.sender_id, at=now):
-            signed = Check("Signature (DKIM)", Result.GOOD, "We sign every mail with the key of this sender.")
-        else:
-            signed = Check(
-                "Signature (DKIM)",
-                Result.WARN,
-                "No key of this sender is active here: the relay has to sign.",
-                f"Send a test and look for “dkim=pass” with {sender.domain} in its headers, or add a key: newsletter dkim add.",
-            )
-        return [domain, signed]
+        found = await self._set_up(sender, now)
+        return [domain, *(Check(each.looked_at, each.result, each.found, each.advice) for each in found)]
 
     async def _audience(self, mailing_list: MailingList, readers: int, now: datetime) -> list[Check]:
         list_id = mailing_list.list_id

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
@@ -39,6 +39,10 @@ EACH_WITHIN = 12.0
 """Seconds for one thing, with all that has to be asked for it."""
 ALL_WITHIN = 20.0
 """Seconds for the whole."""
+SENDER_WITHIN = 6.0
+"""Seconds for what DNS says of one sender, while somebody waits for a page."""
+GOOD_FOR = timedelta(minutes=10)
+"""For so long that is remembered."""
 _FETCH_WITHIN = 5.0
 _NOT_OPENED = "The database could not be opened."
 
@@ -104,6 +108,7 @@ class Doctor:
         self._rooms = rooms
         self._reach = reach
         self._machine_time = machine_time
+        self._lately: dict[int, tuple[datetime, list[Finding]]] = {}
 
     async def examine(self, *, now: datetime, each_within: float = EACH_WITHIN, within: float = ALL_WITHIN) -> Examination:
         """All of it; takes `within` seconds at most."""
@@ -245,6 +250,15 @@ class Doctor:
             _asked(f"DMARC of {domain}", self._dmarc(domain, active)),
         )
         return [*(line for lines in found for line in lines), sender_rules.one_click_finding(domain, we_sign=bool(active))]
+
+    async def of_sender(self, sender: Sender, now: datetime) -> list[Finding]:
+        """What DNS says of one sender: SPF, DKIM, DMARC, the way out with one click. Remembered for a while."""
+        asked_at, found = self._lately.get(sender.sender_id, (now, None))
+        if found is None or not timedelta(0) <= now - asked_at < GOOD_FOR:
+            keys = await self._rooms.keys.shown(sender.sender_id) if self._rooms else []
+            found = await _timed(f"DNS of {sender.domain}", self._sender(sender.domain, keys), SENDER_WITHIN)
+            self._lately[sender.sender_id] = now, found
+        return found
 
     async def _spf(self, domain: str) -> list[Finding]:
         spf = await look_at_spf(domain, self._resolver)

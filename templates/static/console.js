@@ -204,3 +204,22 @@ document.querySelectorAll("[data-copy]").forEach((text) => {
   row.append(button, said);
   text.after(row);
 });
+
+// The first page: bars of campaigns under way move by themselves; when one ends, the page is asked for anew.
+for (const bar of document.querySelectorAll("progress[data-follow]")) {
+  if (!window.EventSource) break;
+  const source = new EventSource(bar.dataset.follow);
+  source.onmessage = (message) => {
+    const told = JSON.parse(message.data);
+    if (told.state !== "sending") {
+      source.close();
+      location.reload();
+      return;
+    }
+    bar.max = 100;
+    bar.value = told.percent;
+    bar.setAttribute("aria-label", told.said);
+    bar.parentElement.firstChild.textContent = `${told.figures.accepted} `;
+  };
+  for (const over of ["end", "signed-out"]) source.addEventListener(over, () => source.close());
+}

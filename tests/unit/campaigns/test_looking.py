@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from newsletter.campaigns.looking import Shown, look_at
-from newsletter.campaigns.preflight import Result, size_check, text_check
+from newsletter.campaigns.preflight import size_check, text_check
+from newsletter.core.findings import Result
 
 
 def test_links_images_and_words_are_found_and_what_nobody_sees_is_not() -> None:
