@@ -14,8 +14,10 @@ import pytest
 from aiohttp import ClientResponse
 
 from newsletter.app import House
+from newsletter.core.findings import Finding
 from newsletter.operators.doctor import Examination
 from newsletter.operators.rules import Right, Scope, rights_of
+from newsletter.subscribing.lists import Sender
 from newsletter.web.console import PARTS
 from newsletter.web.console.guard import SIGN_IN, Guarded
 from newsletter.web.server import make_app
@@ -60,6 +62,9 @@ class Still:
 
     async def examine(self, *, now: datetime) -> Examination:
         return Examination([], datetime.now(UTC))
+
+    async def of_sender(self, _sender: Sender, _now: datetime) -> list[Finding]:
+        return []
 
 
 @pytest.fixture
