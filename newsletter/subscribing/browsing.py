@@ -82,11 +82,11 @@ class Browsing:
         async with self._db.transaction() as db:
             mailing_list = await list_by_slug(db, wanted.slug) if wanted.slug else None
             if before is not None:
-                ids = await self._ids_before(db, wanted, mailing_list, before, now)
+                ids = await self._ids(db, wanted, mailing_list, before, now, backwards=True)
                 has_more, ids = len(ids) > PAGE, ids[:PAGE][::-1]
                 is_first, is_last = not has_more, False
             else:
-                ids = await self._ids_after(db, wanted, mailing_list, after or FIRST, now)
+                ids = await self._ids(db, wanted, mailing_list, after or FIRST, now, backwards=False)
                 is_first, is_last = after is None, len(ids) <= PAGE
                 ids = ids[:PAGE]
             people = await lists_store.people(db, subscriber_ids=ids, now=now)
@@ -119,27 +119,20 @@ class Browsing:
         except InvalidAddress:
             return None
 
-    async def _ids_after(
-        self, db: Connection, wanted: Wanted, mailing_list: MailingList | None, after: UUID, now: datetime
+    async def _ids(
+        self, db: Connection, wanted: Wanted, mailing_list: MailingList | None, edge: UUID, now: datetime, *, backwards: bool
     ) -> list[UUID]:
+        """One more than a page holds, going away from the edge."""
         list_id, size = mailing_list.list_id if mailing_list else None, PAGE + 1
         if wanted.standing is Standing.PAUSED:
-            return await lists_store.paused_after(db, list_id=list_id, after=after, size=size, now=now)
+            paused = lists_store.paused_before if backwards else lists_store.paused_after
+            return await paused(db, list_id=list_id, edge=edge, size=size, now=now)
         if wanted == Wanted():
-            return await lists_store.people_after(db, after=after, size=size)
+            people = lists_store.people_before if backwards else lists_store.people_after
+            return await people(db, edge=edge, size=size)
         states = [wanted.standing.value] if wanted.standing else _STATES
-        return await lists_store.subscribed_after(db, list_id=list_id, states=states, after=after, size=size)
-
-    async def _ids_before(
-        self, db: Connection, wanted: Wanted, mailing_list: MailingList | None, before: UUID, now: datetime
-    ) -> list[UUID]:
-        list_id, size = mailing_list.list_id if mailing_list else None, PAGE + 1
-        if wanted.standing is Standing.PAUSED:
-            return await lists_store.paused_before(db, list_id=list_id, before=before, size=size, now=now)
-        if wanted == Wanted():
-            return await lists_store.people_before(db, before=before, size=size)
-        states = [wanted.standing.value] if wanted.standing else _STATES
-        return await lists_store.subscribed_before(db, list_id=list_id, states=states, before=before, size=size)
+        subscribed = lists_store.subscribed_before if backwards else lists_store.subscribed_after
+        return await subscribed(db, list_id=list_id, states=states, edge=edge, size=size)
 
 
 def _said(wanted: Wanted) -> str:

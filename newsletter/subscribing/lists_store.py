@@ -228,31 +228,31 @@ async def list_months(db: Connection, *, list_id: int, since: date) -> list[Mont
 
 
 @_sql.statement
-async def people_after(db: Connection, *, after: UUID, size: int) -> list[UUID]: ...
+async def people_after(db: Connection, *, edge: UUID, size: int) -> list[UUID]: ...
 
 
 @_sql.statement
-async def people_before(db: Connection, *, before: UUID, size: int) -> list[UUID]: ...
+async def people_before(db: Connection, *, edge: UUID, size: int) -> list[UUID]: ...
 
 
 @_sql.statement
 async def subscribed_after(
-    db: Connection, *, list_id: int | None, states: Sequence[str], after: UUID, size: int
+    db: Connection, *, list_id: int | None, states: Sequence[str], edge: UUID, size: int
 ) -> list[UUID]: ...
 
 
 @_sql.statement
 async def subscribed_before(
-    db: Connection, *, list_id: int | None, states: Sequence[str], before: UUID, size: int
+    db: Connection, *, list_id: int | None, states: Sequence[str], edge: UUID, size: int
 ) -> list[UUID]: ...
 
 
 @_sql.statement
-async def paused_after(db: Connection, *, list_id: int | None, after: UUID, size: int, now: datetime) -> list[UUID]: ...
+async def paused_after(db: Connection, *, list_id: int | None, edge: UUID, size: int, now: datetime) -> list[UUID]: ...
 
 
 @_sql.statement
-async def paused_before(db: Connection, *, list_id: int | None, before: UUID, size: int, now: datetime) -> list[UUID]: ...
+async def paused_before(db: Connection, *, list_id: int | None, edge: UUID, size: int, now: datetime) -> list[UUID]: ...
 
 
 @_sql.statement

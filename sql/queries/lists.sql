@@ -154,24 +154,24 @@ from list_day where list_id = :list_id and day >= :since::date group by 1 order 
 
 -- name: people_after
 -- A page of everybody, by id: as quick at the millionth as at the first.
-select subscriber_id from subscriber where subscriber_id > :after order by subscriber_id limit :size;
+select subscriber_id from subscriber where subscriber_id > :edge order by subscriber_id limit :size;
 
 -- name: people_before
 -- The page that ends before somebody, from its end.
-select subscriber_id from subscriber where subscriber_id < :before order by subscriber_id desc limit :size;
+select subscriber_id from subscriber where subscriber_id < :edge order by subscriber_id desc limit :size;
 
 -- name: subscribed_after
 -- A page of those with a subscription in one of these states, to one list or (null) to any. List by list and state by state, each
 -- with an index of its own and no further than the page is long.
 select distinct s.subscriber_id from list l cross join lateral (
   (select subscriber_id from subscription where list_id = l.list_id and state = 'confirmed' and 'confirmed' = any(:states::text[])
-   and subscriber_id > :after order by subscriber_id limit :size)
+   and subscriber_id > :edge order by subscriber_id limit :size)
   union all
   (select subscriber_id from subscription where list_id = l.list_id and state = 'pending' and 'pending' = any(:states::text[])
-   and subscriber_id > :after order by subscriber_id limit :size)
+   and subscriber_id > :edge order by subscriber_id limit :size)
   union all
   (select subscriber_id from subscription where list_id = l.list_id and state = 'unsubscribed' and 'unsubscribed' = any(:states::text[])
-   and subscriber_id > :after order by subscriber_id limit :size)
+   and subscriber_id > :edge order by subscriber_id limit :size)
 ) s
 where :list_id::integer is null or l.list_id = :list_id
 order by s.subscriber_id limit :size;
@@ -180,13 +180,13 @@ order by s.subscriber_id limit :size;
 -- The same that ends before somebody, from its end.
 select distinct s.subscriber_id from list l cross join lateral (
   (select subscriber_id from subscription where list_id = l.list_id and state = 'confirmed' and 'confirmed' = any(:states::text[])
-   and subscriber_id < :before order by subscriber_id desc limit :size)
+   and subscriber_id < :edge order by subscriber_id desc limit :size)
   union all
   (select subscriber_id from subscription where list_id = l.list_id and state = 'pending' and 'pending' = any(:states::text[])
-   and subscriber_id < :before order by subscriber_id desc limit :size)
+   and subscriber_id < :edge order by subscriber_id desc limit :size)
   union all
   (select subscriber_id from subscription where list_id = l.list_id and state = 'unsubscribed' and 'unsubscribed' = any(:states::text[])
-   and subscriber_id < :before order by subscriber_id desc limit :size)
+   and subscriber_id < :edge order by subscriber_id desc limit :size)
 ) s
 where :list_id::integer is null or l.list_id = :list_id
 order by s.subscriber_id desc limit :size;
@@ -195,14 +195,14 @@ order by s.subscriber_id desc limit :size;
 -- A page of those whom a pause keeps from one list or (null) from any. A pause of every list is one of this list too.
 select distinct subscriber_id from suppression
 where reason = 'restricted' and (until is null or until > :now) and (:list_id::integer is null or list_id in (0, :list_id))
-  and subscriber_id > :after
+  and subscriber_id > :edge
 order by subscriber_id limit :size;
 
 -- name: paused_before
 -- The same that ends before somebody, from its end.
 select distinct subscriber_id from suppression
 where reason = 'restricted' and (until is null or until > :now) and (:list_id::integer is null or list_id in (0, :list_id))
-  and subscriber_id < :before
+  and subscriber_id < :edge
 order by subscriber_id desc limit :size;
 
 -- name: beginning_with

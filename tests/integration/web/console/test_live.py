@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientResponse, ClientSession
+from structlog.testing import capture_logs
 
 from newsletter.app import House
 from newsletter.campaigns.watching import Watching
@@ -252,9 +253,12 @@ async def test_a_database_that_is_away_for_a_moment_ends_no_stream(site: Site, h
     number = await begun(house)
     async with stream(viewer, number) as answer:
         await told(answer)
-        await house.db.execute("alter table batch rename to batch_away")
-        await asyncio.sleep(0.1)
-        await house.db.execute("alter table batch_away rename to batch")
+        with capture_logs() as logged:
+            await house.db.execute("alter view campaign_standing rename to standing_away")
+            async with asyncio.timeout(5):
+                while not [entry for entry in logged if entry["event"] == "watch_interrupted"]:  # noqa: ASYNC110  nobody tells
+                    await asyncio.sleep(0.01)
+        await house.db.execute("alter view standing_away rename to campaign_standing")
         await house.db.execute("update batch set accepted = accepted + 2 where campaign_id = $1", number)
         assert (await told(answer))["figures"]["accepted"] == "2"
 
