@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -21,10 +22,14 @@ def readme_send_command() -> str:
     return str(commands[0])
 
 
-async def open_newest(page: Page, mailbox: str, subject: str) -> None:
-    """Look into the mailbox until the mail is there, as somebody would, and open it."""
-    await page.goto(mailbox)
-    await page.get_by_role("link", name=subject).first.click(timeout=20_000)
+async def open_newest(page: Page, mailbox: str, subject: str, *, to: str = "") -> None:
+    """Look into the mailbox until the mail is there, as somebody would who does not wait for the page to look by itself."""
+    await page.goto(f"{mailbox}?refresh=no")
+    mail = page.get_by_role("link", name=subject).filter(has_text=to).first
+    async with asyncio.timeout(20):
+        while not await mail.count():
+            await page.reload()
+    await mail.click()
     await expect(page.get_by_role("heading", name=subject)).to_be_visible()
 
 

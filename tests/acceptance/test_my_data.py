@@ -36,9 +36,7 @@ async def ask(page: Page, dev: Dev, address: str, *, subject: str) -> None:
     await page.get_by_label("Your email address").fill(address)
     await page.get_by_role("button", name="Mail me the link").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Check your mail")
-    await page.goto(dev.address("Mailbox"))
-    await page.get_by_role("link", name=subject).filter(has_text=address).first.click(timeout=20_000)
-    await expect(page.get_by_role("heading", name=subject)).to_be_visible()
+    await open_newest(page, dev.address("Mailbox"), subject, to=address)
 
 
 async def open_data(page: Page, dev: Dev, address: str) -> Page:
@@ -142,8 +140,7 @@ async def move(page: Page, data: Page, dev: Dev, db: Database) -> None:
     await data.get_by_label("Your new email address").fill(NEW)
     await data.get_by_role("button", name="Change the address").click()
     await expect(data.get_by_role("status")).to_contain_text("We wrote to the new address")
-    await page.goto(dev.address("Mailbox"))
-    await page.get_by_role("link").filter(has_text=NEW).first.click(timeout=20_000)
+    await open_newest(page, dev.address("Mailbox"), "Please confirm", to=NEW)
     beside = await follow(page, "a[href*='/confirm/']:not([href$='/refuse'])")
     await beside.get_by_role("button").click()
     await expect(beside.get_by_role("heading", level=1)).to_contain_text("You are subscribed")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 
 from newsletter.core.addresses import parse_address
 from newsletter.core.errors import InvalidInput
@@ -40,6 +40,24 @@ def test_a_long_run_of_combining_marks_is_refused_before_it_is_put_in_order(
     with pytest.raises(InvalidInput, match=r"too long|100 characters"):
         parse(typed)
     assert max(normalized) < 1100
+
+
+class Watched(PasswordHasher):
+    """Notes what it compares with."""
+
+    compared: str = ""
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - the name of what is overridden
+        self.compared = str(hash)
+        return super().verify(hash, password)
+
+
+async def test_for_somebody_whom_there_is_not_the_same_work_is_done() -> None:
+    hasher = Watched(time_cost=2, memory_cost=128, parallelism=2)
+    passwords = Passwords(hasher)
+    stored = await passwords.hash("tide lamp slip boots")
+    assert not await passwords.matches(None, "tide lamp slip boots")
+    assert extract_parameters(hasher.compared) == extract_parameters(stored)
 
 
 async def test_so_is_a_password_that_nobody_can_have_set(normalized: list[int]) -> None:
