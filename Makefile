@@ -50,8 +50,9 @@ types:
 layers:
 	@.venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
 
+# Three at once: a test waits for PostgreSQL or a browser a third of its time.
 unit:
-	@$(VENV_PYTHON) -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	@$(VENV_PYTHON) -m pytest -n 3 --dist worksteal --cov --cov-report=term:skip-covered
 
 bench: .venv/installed-test
 	@$(VENV_PYTHON) -m tests.bench

@@ -141,6 +141,18 @@ class SharedDatabase:
         self.name: str | None = None
         self._fingerprint = ""
         self._superuser: asyncpg.Connection | None = None
+        self._db: Database | None = None
+
+    async def connected(self) -> Database:
+        """The same connections for test after test: each new one begins with nothing known of the schema and nothing prepared."""
+        if self._db is None:
+            self._db = await Database.connect(await self.url())
+        return self._db
+
+    async def disconnect(self) -> None:
+        if self._db is not None:
+            await self._db.close()
+            self._db = None
 
     async def url(self) -> str:
         if self.name is None:
@@ -152,6 +164,7 @@ class SharedDatabase:
         return self._server.url(self.name)
 
     async def drop(self) -> None:
+        await self.disconnect()
         if self._superuser is not None:
             await self._superuser.close()
             self._superuser = None
@@ -217,10 +230,8 @@ async def empty_database_url(server: Server) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def db(database_url: str) -> AsyncIterator[Database]:
-    database = await Database.connect(database_url)
-    yield database
-    await database.close()
+async def db(shared_database: SharedDatabase, database_url: str) -> Database:
+    return await shared_database.connected()
 
 
 @pytest.fixture

@@ -24,6 +24,14 @@ SLEEPING = f"select count(*) {OTHERS} and query = 'select pg_sleep(60)'"
 
 
 @pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    """Of each test's own: connections that end under others' hands are no others' matter."""
+    database = await Database.connect(database_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
 async def killer(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection that ends all others of the database, as a restart of the server would."""
     connection = await asyncpg.connect(database_url)
