@@ -144,7 +144,7 @@ class SharedDatabase:
         self._db: Database | None = None
 
     async def connected(self) -> Database:
-        """The same connections for test after test: each new one begins with nothing known of the schema and nothing prepared."""
+        """The same connections for test after test: each new one would begin with nothing known and nothing prepared."""
         if self._db is None:
             self._db = await Database.connect(await self.url())
         return self._db

@@ -62,8 +62,9 @@ def main(arguments: Sequence[str]) -> NoReturn:
             uid, gid = map(int, user.split(":"))
             _become(uid, gid, reach)
         _die_with(parent, death_signal)
-        # Python ignores these two for itself; an ignored signal would stay ignored across exec.
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        # What is ignored would stay ignored across exec: the first two Python ignores for itself, the others a shell does for
+        # what it starts in the background, and by them a program is ended.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_DFL)
         os.execv(program[0], list(program))  # noqa: S606 -- without a shell is the point
     except OSError as error:

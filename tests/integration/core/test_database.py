@@ -20,7 +20,7 @@ ADD = """insert into subscriber (subscriber_id, address, domain, language, creat
 OTHERS = "from pg_stat_activity where datname = current_database() and usename = current_user and pid <> pg_backend_pid()"
 KILL = f"select pg_terminate_backend(pid) {OTHERS}"
 LISTENING = f"select count(*) {OTHERS} and state = 'idle' and query like 'LISTEN%'"
-SLEEPING = f"select count(*) {OTHERS} and query = 'select pg_sleep(60)'"
+SLEEPING = f"select count(*) {OTHERS} and query = 'select pg_sleep(60)' and wait_event = 'PgSleep'"
 
 
 @pytest.fixture

@@ -417,6 +417,16 @@ def test_a_server_that_does_not_start_says_why_and_where_its_log_is(tmp_path: Pa
         server.start()
 
 
+@pytest.fixture
+def in_background() -> Iterator[None]:
+    """As a shell starts what ends in an ampersand."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("in_background")
 def test_a_server_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "READY_WITHIN", 0.2)
     monkeypatch.setattr(postgres, "STOP_WITHIN", 0.2)
