@@ -188,3 +188,19 @@ def token_in(url: str) -> str:
 
 def links_in(text: str | None) -> Sequence[str]:
     return re.findall(r"https?://[^\s<>\"]+", text or "")
+
+
+async def add_readers(house: House, count: int, *, domain: str = "example.org", slug: str = "letter") -> None:
+    """Confirmed ones at once, reader0 and so on at that domain, with nothing behind them."""
+    addresses = [f"reader{number}@{domain}" for number in range(count)]
+    await house.db.execute(
+        """with people as (select * from unnest($1::uuid[], $2::text[]) as p(id, address)),
+                added as (insert into subscriber (subscriber_id, address, domain, language, created_at)
+                          select id, address, split_part(address, '@', 2), 'en', $3 from people)
+           insert into subscription (subscriber_id, list_id, state, language, requested_at, confirmed_at)
+           select id, (select list_id from list where slug = $4), 'confirmed', 'en', $3, $3 from people""",
+        [house.keyring.subscriber_id(address) for address in addresses],
+        addresses,
+        house.clock.now(),
+        slug,
+    )

@@ -33,6 +33,8 @@ HEIGHT = 900
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 NOT_PAGES = ("/events", "/report.csv", "/record.json", "/record.md", "/preview")
 """How the addresses of what is no page end; a preview is the mail itself."""
+STATES = {"": ("draft", "scheduled", "paused", "sent"), "/edit": ("draft", "sent"), "/cancel": ("paused",)}
+"""In which a campaign's page, and those below it, are looked at."""
 EMAIL, PASSWORD = "ada@house.example", "tide lamp slip boots"
 
 
@@ -86,18 +88,33 @@ async def test_axe_finds_nothing_on_any_page_narrow_and_wide_light_and_dark(
     context = await chromium.new_context(locale="en-GB")
     page = await sign_in(context, served)
     found, seen = [], 0
-    for address in pages(await addresses(served))[half::2]:
+    for address in (await pages(served))[half::2]:
         found += await look(page, served, address.path)
         seen += 1
         if screens := os.environ.get("SCREENS"):
-            await take(page, Path(screens) / f"console-{name_of(address.route)}.png")
+            await take(page, Path(screens) / f"console-{address.route}.png")
     await context.close()
     assert found == []
     assert seen > 15
 
 
-def pages(walk: list[Address]) -> list[Address]:
-    return [each for each in walk if not each.route.endswith(NOT_PAGES) and "(further)" not in each.route]
+async def pages(house: House) -> list[Address]:
+    """What is a page, once, named for its picture; a campaign's own in each state, what lies below it where it says most."""
+    numbers = dict(await house.db.fetch("select state, max(campaign_id) from campaign group by state"))
+    found = []
+    for each in await addresses(house):
+        if each.route.endswith(NOT_PAGES) or "(further)" in each.route:
+            continue
+        own = re.fullmatch(r"/console/campaigns/\d+(/\w+)?", each.path)
+        if own is None:
+            found.append(Address(name_of(each.route), each.path))
+            continue
+        below = own[1] or ""
+        found += [
+            Address(f"campaigns-{state}{below.replace('/', '-')}", f"/console/campaigns/{numbers[state]}{below}")
+            for state in STATES.get(below, ("draft",))
+        ]
+    return found
 
 
 async def take(page: Page, picture: Path) -> None:

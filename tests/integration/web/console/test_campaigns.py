@@ -15,8 +15,9 @@ from newsletter.jobs.schedule import Schedule, campaign_jobs
 from newsletter.subscribing.lists import close_list
 from tests.conftest import ManualClock
 from tests.integration.web.console.conftest import HERE, PASSWORD, Operator, location
-from tests.integration.web.console.sending import CAMPAIGNS, begun, draft, one, readers, sent_out, state, waiting_for_a_lock
+from tests.integration.web.console.sending import CAMPAIGNS, begun, draft, one, sent_out, state, waiting_for_a_lock
 from tests.integration.web.site import Page, Site
+from tests.people import add_readers
 
 
 async def tick(house: House) -> list[str]:
@@ -37,7 +38,7 @@ async def press(who: Operator, number: int, act: str, **fields: str) -> ClientRe
 async def test_the_list_goes_back_page_by_page_and_says_where_each_stands(site: Site, house: House, viewer: Operator) -> None:
     for number in range(53):
         await draft(house, f"Issue {number}")
-    await readers(house, 2)
+    await add_readers(house, 2)
     await house.campaigns.send(53, by="test", now=house.clock.now())
     await sent_out(house)
     first = await viewer.page(CAMPAIGNS)
@@ -79,7 +80,7 @@ async def test_a_campaign_that_is_not_there_is_a_page_that_says_so(editor: Opera
 
 
 async def test_a_draft_says_what_is_ready_and_who_would_get_it(site: Site, house: House, editor: Operator) -> None:
-    await readers(house, 1200)
+    await add_readers(house, 1200)
     page = await editor.page(one(await draft(house)))
     assert "English: The long tide" in page.words
     assert "1,200 confirmed, of the list letter" in page.words
@@ -99,7 +100,7 @@ async def test_who_may_only_look_finds_no_button(house: House, viewer: Operator)
 
 
 async def test_a_campaign_is_sent_to_as_many_readers_as_were_typed(site: Site, house: House, editor: Operator) -> None:
-    await readers(house, 1200)
+    await add_readers(house, 1200)
     number = await draft(house)
     for typed in ("", "1,201", "many", "-1200", "12.5e2", "9" * 30):
         answer = await press(editor, number, "send", readers=typed)
@@ -111,9 +112,9 @@ async def test_a_campaign_is_sent_to_as_many_readers_as_were_typed(site: Site, h
 
 
 async def test_an_audience_that_has_changed_is_said_and_asked_for_again(site: Site, house: House, editor: Operator) -> None:
-    await readers(house, 3)
+    await add_readers(house, 3)
     number = await draft(house)
-    await readers(house, 2, domain="late.example")
+    await add_readers(house, 2, domain="late.example")
     answer = await press(editor, number, "send", readers="3")
     page = Page(await answer.text())
     assert "The list has 5 readers now: type that number to send to them." in page.words
@@ -125,7 +126,7 @@ async def test_an_audience_that_has_changed_is_said_and_asked_for_again(site: Si
 async def test_nobody_sends_words_that_were_changed_since_they_looked(
     site: Site, house: House, editor: Operator, clock: ManualClock, act: str, given: dict[str, str]
 ) -> None:
-    await readers(house, 3)
+    await add_readers(house, 3)
     number = await draft(house)
     looked = {"words": digest(await house.campaigns.drafts(number))}
     assert (await editor.page(one(number))).field("words")["value"] == looked["words"]
@@ -141,7 +142,7 @@ async def test_nobody_sends_words_that_were_changed_since_they_looked(
 
 
 async def test_a_double_click_sends_once_and_leads_to_the_same_page(site: Site, house: House, editor: Operator) -> None:
-    await readers(house, 3)
+    await add_readers(house, 3)
     number = await draft(house)
     answers = await asyncio.gather(*(press(editor, number, "send", readers="3") for _ in range(2)))
     assert sorted(location(each) for each in answers) == [
@@ -182,7 +183,7 @@ async def test_a_draft_is_deleted_after_a_page_that_says_so_and_nothing_else_is(
 async def test_a_scheduled_campaign_starts_by_itself_in_the_time_zone_of_its_list(
     site: Site, house: House, clock: ManualClock, editor: Operator
 ) -> None:
-    await readers(house, 2)
+    await add_readers(house, 2)
     number = await draft(house)
     answer = await press(editor, number, "schedule", at="2026-11-22T09:30")
     assert location(answer) == f"{one(number)}?done=campaign_scheduled"
@@ -229,7 +230,7 @@ async def test_a_time_that_comes_twice_is_the_first_and_the_page_says_so(house: 
 
 
 async def test_what_was_scheduled_can_be_put_off_and_taken_back(house: House, clock: ManualClock, editor: Operator) -> None:
-    await readers(house, 1)
+    await add_readers(house, 1)
     number = await draft(house)
     for at in ("2026-12-05T09:30", "2026-12-06T09:30"):
         assert (await press(editor, number, "schedule", at=at)).status == 303
@@ -269,7 +270,7 @@ async def test_what_stands_in_the_way_makes_it_a_draft_again_and_the_page_says_w
 
 
 async def test_two_workers_start_a_campaign_once(site: Site, house: House, clock: ManualClock) -> None:
-    await readers(house, 3)
+    await add_readers(house, 3)
     number = await draft(house)
     await house.scheduling.schedule(number, "2026-11-21T18:00", by="test", now=clock.at)
     clock.at = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
@@ -296,7 +297,7 @@ async def test_what_an_operator_changes_in_the_last_moment_counts(site: Site, ho
 
 
 async def test_pause_resume_and_cancel_say_what_they_mean(site: Site, house: House, editor: Operator) -> None:
-    await readers(house, 3)
+    await add_readers(house, 3)
     number = await begun(house)
     assert location(await editor.post(f"{one(number)}/pause")) == f"{one(number)}?done=campaign_paused"
     assert "Resume" in (await editor.page(one(number))).words
@@ -342,7 +343,7 @@ async def test_nothing_is_sent_to_nobody(site: Site, house: House, editor: Opera
 
 
 async def test_what_was_sent_can_be_read_by_everybody(site: Site, house: House, viewer: Operator) -> None:
-    await readers(house, 1)
+    await add_readers(house, 1)
     number = await begun(house)
     page = await viewer.get(one(number))
     assert f"{one(number)}/preview?language=en&amp;view=desktop" in await page.text()

@@ -19,9 +19,10 @@ from newsletter.web.console import live
 from newsletter.web.server import FINISH_WITHIN, serve
 from tests.conftest import ManualClock
 from tests.integration.web.console.conftest import Operator, location
-from tests.integration.web.console.sending import begun, draft, one, readers, sent_out
+from tests.integration.web.console.sending import begun, draft, one, sent_out
 from tests.integration.web.site import Site
 from tests.integration.web.test_server import until_listening
+from tests.people import add_readers
 from tests.ports import free_port
 
 
@@ -74,7 +75,7 @@ def _quick(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_figures_come_by_themselves_and_the_stream_ends_with_the_campaign(
     site: Site, house: House, viewer: Operator
 ) -> None:
-    await readers(house, 3)
+    await add_readers(house, 3)
     number = await begun(house)
     async with stream(viewer, number) as answer:
         assert answer.headers["X-Accel-Buffering"] == "no"
@@ -92,7 +93,7 @@ async def test_figures_come_by_themselves_and_the_stream_ends_with_the_campaign(
 
 
 async def test_all_who_watch_a_campaign_share_one_look(site: Site, house: House) -> None:
-    await readers(house, 3)
+    await add_readers(house, 3)
     number, other = await begun(house), await begun(house)
     watching = Watching(house.db, house.clock.now, every=60)
     async with watching.watch(number) as first, watching.watch(number) as second, watching.watch(other) as third:
@@ -117,7 +118,7 @@ async def test_the_poller_ends_with_the_last_who_watch(site: Site, house: House)
 
 
 async def test_a_slow_browser_is_given_what_is_newest_and_no_queue(site: Site, house: House) -> None:
-    await readers(house, 3)
+    await add_readers(house, 3)
     number = await begun(house)
     watching = Watching(house.db, house.clock.now, every=0.001)
     async with watching.watch(number) as fast, watching.watch(number) as slow:
@@ -136,7 +137,7 @@ async def test_each_browser_is_told_once_a_second_at_most(
     site: Site, house: House, viewer: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "AT_MOST_EVERY", 1.0)
-    await readers(house, 30)
+    await add_readers(house, 30)
     number = await begun(house)
     async with stream(viewer, number) as answer:
         await told(answer)
@@ -150,7 +151,7 @@ async def test_each_browser_is_told_once_a_second_at_most(
 async def test_nothing_new_is_not_told_and_silence_is_broken_for_proxies(
     site: Site, house: House, viewer: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await readers(house, 3)
+    await add_readers(house, 3)
     number = await begun(house)
     await house.campaigns.pause(number, by="test", now=house.clock.now())
     monkeypatch.setattr(live, "HEARTBEAT", 0.0)
@@ -249,7 +250,7 @@ async def test_who_is_not_signed_in_sees_nothing_move(site: Site, house: House, 
 
 
 async def test_a_database_that_is_away_for_a_moment_ends_no_stream(site: Site, house: House, viewer: Operator) -> None:
-    await readers(house, 3)
+    await add_readers(house, 3)
     number = await begun(house)
     async with stream(viewer, number) as answer:
         await told(answer)
@@ -266,7 +267,7 @@ async def test_a_database_that_is_away_for_a_moment_ends_no_stream(site: Site, h
 async def test_without_script_the_page_has_the_figures_and_a_way_to_newer_ones(
     site: Site, house: House, viewer: Operator
 ) -> None:
-    await readers(house, 3)
+    await add_readers(house, 3)
     number = await begun(house)
     page = await viewer.page(one(number))
     assert "0 of 3" in page.words

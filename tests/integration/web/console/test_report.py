@@ -20,9 +20,9 @@ from newsletter.subscribing import erasure
 from newsletter.subscribing.rules import Via
 from tests.conftest import ManualClock
 from tests.integration.web.console.conftest import HERE, PASSWORD, Operator
-from tests.integration.web.console.sending import begun, one, readers, said, sent_out
+from tests.integration.web.console.sending import begun, one, said, sent_out
 from tests.integration.web.site import Site
-from tests.people import WEB
+from tests.people import WEB, add_readers
 from tests.relay import Say, ScriptedRelay, Stage
 
 
@@ -50,9 +50,9 @@ async def fail(house: House, number: int, *, domain: str, count: int, code: int,
 @pytest.fixture
 async def sent(site: Site, house: House) -> int:
     """To 30 readers of one domain, 12 and 3 of two others."""
-    await readers(house, 30, domain="big.example")
-    await readers(house, 12, domain="middle.example")
-    await readers(house, 3, domain="tiny.example")
+    await add_readers(house, 30, domain="big.example")
+    await add_readers(house, 12, domain="middle.example")
+    await add_readers(house, 3, domain="tiny.example")
     number = await begun(house)
     await sent_out(house)
     return number
@@ -169,7 +169,7 @@ async def test_an_erased_reader_stays_in_the_totals(
 async def test_the_course_is_noted_where_something_changed_and_thinned(
     site: Site, house: House, clock: ManualClock, viewer: Operator
 ) -> None:
-    await readers(house, 9000)
+    await add_readers(house, 9000)
     number = await begun(house)
 
     async def course() -> list[tuple[float, int]]:
@@ -210,7 +210,7 @@ async def test_the_download_is_harmless_in_a_spreadsheet(site: Site, house: Hous
 
 async def test_what_relays_really_say_is_counted(site: Site, house: House, viewer: Operator) -> None:
     """By a worker, from a relay that greylists some and does not know others."""
-    await readers(house, 8)
+    await add_readers(house, 8)
     async with ScriptedRelay() as relay:
         for count in range(6):
             relay.on(Stage.RCPT, Say("451 4.7.1 Greylisted, please try again in 300 seconds"), to=f"reader{count}@example.org")
@@ -256,7 +256,7 @@ async def many(site: Site, house: House, db: Database) -> Database:
            from generate_series(1, 500) n, generate_series(0, 9) b""",
         now,
     )
-    await readers(house, 2000)
+    await add_readers(house, 2000)
     await db.execute(
         """insert into consent_event (subscriber_id, list_id, kind, occurred_at, language, campaign_id)
            select subscriber_id, $2, 'unsubscribed', $1, 'en', 1 + (row_number() over ()) % 500 from subscriber""",
