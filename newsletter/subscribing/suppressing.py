@@ -71,7 +71,7 @@ class Suppressing:
         async with self._db.transaction() as db:
             list_id = await self._list_id(db, slug)
             done = await ending.suppress(db, self._ledger, [who], list_id, _by_hand(reason), now=now)
-            await self._audit(db, by, "suppression.add", _target(reason, slug), now)
+            await self._audit(db, by, "suppression.add", _target(reason, slug), now, about=who)
         return len(done.ended)
 
     async def check(self, address: str, *, now: datetime) -> list[Suppression]:

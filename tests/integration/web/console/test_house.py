@@ -278,10 +278,91 @@ async def test_the_log_is_read_page_by_page_and_of_one_operator(owner: Operator,
     assert seen == [str(number) for number in range(120, 0, -2)]
     assert path == ""
     assert "Carl" in await shown(owner, "/console/audit")
-    assert "Nothing of <b>" in (await (await owner.get("/console/audit?operator=%3Cb%3E")).text()).replace("&lt;", "<").replace(
-        "&gt;", ">"
-    )
+    nobody = await shown(owner, "/console/audit?operator=%3Cb%3E")
+    assert "Nothing matches" in nobody
+    assert "Carl" not in await shown(owner, "/console/audit?operator=%3Cb%3E")
     assert (await owner.get("/console/audit?before=x&operator=")).status == 200
+
+
+def listed(markup: str) -> list[str]:
+    """What the lines of the log are about."""
+    return re.findall(r'data-label="About">(.*?)</td>', markup)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "numbers"),
+    [
+        ("action=list.edit", "3 1"),
+        ("action=list.close&operator=Carl", "4"),
+        ("from=2026-03-10&to=2026-03-10", "3 2"),
+        ("from=2026-03-11", "4"),
+        ("to=2026-03-09", "1"),
+        ("to=2026-03-10&action=list.edit&operator=", "3 1"),
+    ],
+)
+async def test_the_log_is_read_by_action_and_by_day_where_its_times_are(chosen: str, numbers: str, owner: Operator) -> None:
+    """In Berlin it is midnight an hour before it is in UTC."""
+    await owner.house.db.execute(
+        "insert into audit_log (occurred_at, operator, action, target) values"
+        " ('2026-03-09 22:59:59.9Z', 'Ben', 'list.edit', '1'), ('2026-03-09 23:00Z', 'Ben', 'list.close', '2'),"
+        " ('2026-03-10 22:59:59.9Z', 'Carl', 'list.edit', '3'), ('2026-03-10 23:00Z', 'Carl', 'list.close', '4')"
+    )
+    await owner.house.db.execute("delete from audit_log where operator not in ('Ben', 'Carl')")
+    assert listed(await (await owner.get(f"/console/audit?{chosen}")).text()) == numbers.split()
+
+
+async def test_a_filter_stays_from_page_to_page_of_the_log(owner: Operator) -> None:
+    await owner.house.db.execute(
+        "insert into audit_log (occurred_at, operator, action, target)"
+        " select '2026-03-10 12:00Z', 'Ben', case when n % 2 = 0 then 'list.edit' else 'list.close' end, n::text"
+        " from generate_series(1, 204) n"
+    )
+    path, seen = "/console/audit?action=list.edit&from=2026-03-10&to=2026-03-10", list[str]()
+    while path:
+        page = await (await owner.get(path)).text()
+        seen += listed(page)
+        (path, *_) = [*(each.replace("&amp;", "&") for each in re.findall(r'href="([^"]+)" rel="next"', page)), ""]
+    assert seen == [str(number) for number in range(204, 0, -2)]
+    newest = re.findall(r'href="([^"]+)">Newest<', page)
+    assert newest == ["/console/audit?action=list.edit&amp;from=2026-03-10&amp;to=2026-03-10"]
+
+
+async def test_whoever_finds_nothing_in_the_log_is_led_back_to_all_of_it(owner: Operator) -> None:
+    page = await owner.page("/console/audit?action=nothing.such&from=2026-03-01")
+    assert "Nothing matches." in page.words
+    assert page.field("from")["value"] == "2026-03-01"
+    assert ("a", "/console/audit") in page.addresses
+
+
+@pytest.mark.parametrize(
+    "chosen", ["from=yesterday", "to=2026-02-30", "to=9999-12-31", "from=0001-01-01", "from=2026-03-02&to=2026-03-01"]
+)
+async def test_days_that_cannot_be_are_asked_for_again(chosen: str, owner: Operator) -> None:
+    answer = await owner.get(f"/console/audit?{chosen}")
+    text = await answer.text()
+    assert answer.status == 422
+    assert 'role="alert">' in text
+    assert listed(text) == []
+
+
+async def test_a_line_about_a_reader_leads_to_them_until_they_are_deleted(
+    owner: Operator, editor: Operator, site: Site
+) -> None:
+    for address in ("ada@example.org", "ben@example.org"):
+        await site.subscribe(address)
+        await editor.page(f"/console/subscribers/{site.id_of(address)}")
+    ada, ben = (f"/console/subscribers/{site.id_of(address)}" for address in ("ada@example.org", "ben@example.org"))
+    log = "/console/audit?operator=Editor&action=subscriber.show"
+    links = [value for _, value in (await owner.page(log)).addresses if value.startswith("/console/subscribers/")]
+    assert links == [ben, ada]
+    assert (await owner.get(ben)).status == 200
+    await editor.post(f"{ada}/erase")
+    text = await (await owner.get(log)).text()
+    assert len(listed(text)) == 2
+    assert ben in text
+    assert str(site.id_of("ada@example.org"))[:8] not in text
+    assert "@example.org" not in text
+    assert ("subscriber.erase", "a subscriber") in await editor.done()
 
 
 # The doctor.
