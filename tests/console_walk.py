@@ -93,11 +93,11 @@ async def _further(house: House, found: Sequence[Address]) -> list[str]:
         if path in known:
             further += [f"{path}?before={number}" for number in (400, 30)]
     if "/console/audit" in known:
-        filters = (
+        narrowed = (
             "operator=Editor",
             "action=subscriber.show",
             "from=2026-03-01&to=2026-03-31",
             "operator=Editor&to=2026-03-31",
         )
-        further += [f"/console/audit?{chosen}{before}" for chosen in filters for before in ("", "&before=400")]
+        further += [f"/console/audit?{chosen}{before}" for chosen in narrowed for before in ("", "&before=400")]
     return further
