@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
-import pytest
-
-from newsletter.app import House
-from newsletter.dev.mailbox import Mailbox
-from tests.conftest import ManualClock
 from tests.integration.cli.conftest import Run
 from tests.people import People
 
 ADA = "Ada@example.org"
 CASE = ("--reason", "case 7")
-
-
-@pytest.fixture
-async def people(house: House, clock: ManualClock, mailbox: Mailbox) -> AsyncIterator[People]:
-    async with People(house, clock, mailbox) as made:
-        yield made
 
 
 async def test_evidence_of_the_deleted_is_opened_held_and_released(run: Run, people: People) -> None:

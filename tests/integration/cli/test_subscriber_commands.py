@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import pytest
 from click.testing import Result
 
-from newsletter.app import House
-from newsletter.dev.mailbox import Mailbox
 from newsletter.privacy.rules import months_later
-from tests.conftest import ManualClock
 from tests.integration.cli.conftest import Run
 from tests.people import People
 
@@ -22,12 +17,6 @@ VERBS: list[tuple[str, ...]] = [
     ("show",), ("export",), ("receipt",), ("correct", "--name", "Ada"), ("restrict",), ("resume",), ("object", "--yes"),
     ("unsubscribe",), ("erase", "--yes"),
 ]  # fmt: skip
-
-
-@pytest.fixture
-async def people(house: House, clock: ManualClock, mailbox: Mailbox) -> AsyncIterator[People]:
-    async with People(house, clock, mailbox) as made:
-        yield made
 
 
 async def said(run: Run, verb: str, *options: str, address: str = ADA, exit_code: int = 0) -> str:
