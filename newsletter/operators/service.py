@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from newsletter.core.database import Connection, Database
-from newsletter.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from newsletter.core.errors import Forbidden, InvalidInput, NotFound
 from newsletter.core.keys import sha256
 from newsletter.operators import store
 from newsletter.operators.rules import ROLES, Scope, scopes_of
@@ -56,16 +56,6 @@ class Operators:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-
-    async def create(self, name: str, role: str, *, now: datetime, by: str = COMMAND_LINE) -> int:
-        """Raises `InvalidInput`, and `Conflict` when the name is taken."""
-        called = checked_name(name, role)
-        async with self._db.transaction() as db:
-            operator_id = await store.add_operator(db, name=called, role=role, now=now)
-            if operator_id is None:
-                raise Conflict("There is an operator of that name already.")
-            await audit(db, by, "operator.create", f"operator {operator_id}", now)
-            return operator_id
 
     async def create_token(
         self,
