@@ -71,6 +71,7 @@ ACTS: Mapping[str, str] = {
     "subscriber.lift-objection": N_("Lifted an objection"),
     "subscriber.unsubscribe": N_("Unsubscribed"),
     "subscriber.move": N_("Asked for another address"),
+    "suppression.check": N_("Looked up whether anything may be sent"),
     "suppression.add": N_("Noted that nothing may be sent"),
 }
 """What operators do about one person, by its name in their log."""

@@ -74,10 +74,12 @@ class Suppressing:
             await self._audit(db, by, "suppression.add", _target(reason, slug), now, about=who)
         return len(done.ended)
 
-    async def check(self, address: str, *, now: datetime) -> list[Suppression]:
-        """What stands against mailing this address. Raises `InvalidAddress`."""
+    async def check(self, address: str, *, by: str, now: datetime) -> list[Suppression]:
+        """What stands against mailing this address; that somebody looked is on record. Raises `InvalidAddress`."""
         who = self._keyring.subscriber_id(parse_address(address).normal)
-        return await consent.suppressions(self._db, who, now=now)
+        async with self._db.transaction() as db:
+            await self._audit(db, by, "suppression.check", "an address", now, about=who)
+            return await consent.suppressions(db, who, now=now)
 
     async def counts(self, reason: Reason | None, *, now: datetime) -> list[SuppressionCount]:
         return await consent.count_suppressions(self._db, reason, now=now)

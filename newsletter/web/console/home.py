@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from operator import itemgetter
 
 from aiohttp import web
 
@@ -22,7 +21,6 @@ from newsletter.web.context import moment, services
 MOST_LISTS = 4
 """That have a line in the chart."""
 CAMPAIGNS = 6
-MOST_PROMISES = 4
 SOON = timedelta(days=7)
 """How long before its day a request about somebody's data is spoken of."""
 
@@ -56,7 +54,7 @@ async def show(request: web.Request) -> web.Response:
         chart=lines([(_name(curve), curve.readers) for curve in curves]) if curves else None,
         name=_name,
         campaigns=await its.campaigns.overview(size=CAMPAIGNS),
-        ran_last=_ran_last(standings),
+        soonest=_soonest(standings),
         overdue=sum(each.overdue > 0 for each in standings),
         kept=len(standings),
         relays=await its.relays.standings(now=now),
@@ -70,10 +68,10 @@ def _name(curve: Curve) -> str:
     return curve.list.text(curve.list.languages[0]).name
 
 
-def _ran_last(standings: Sequence[Standing]) -> list[Standing]:
-    """Of those that removed something the few that did so last, the latest first."""
-    ran = [(each.last_run, each) for each in standings if each.last_run and each.removed]
-    return [each for _, each in sorted(ran, key=itemgetter(0), reverse=True)[:MOST_PROMISES]]
+def _soonest(standings: Sequence[Standing]) -> list[Standing]:
+    """What ran last, the latest first, of those that removed something."""
+    ran = [each for each in standings if each.last_run and each.removed]
+    return sorted(ran, key=lambda each: each.last_run or each.next_run, reverse=True)[:4]  # type: ignore[arg-type,return-value]
 
 
 async def _hands(request: web.Request, standings: Sequence[Standing]) -> list[Hand]:
