@@ -184,7 +184,7 @@ async def edit(*, slug: str, rate: str | None, relay: str | None) -> None:
     if rate is None and relay is None:
         raise InvalidInput("Say what to change: --rate, --relay or both.")
     configured = settings()
-    limit, by = _rate(rate), _relay(relay, configured)
+    limit, carrier = _rate(rate), _relay(relay, configured)
     async with open_house(configured, name="list") as house:
         found = await list_by_slug(house.db, slug)
         if rate is not None:
@@ -193,11 +193,11 @@ async def edit(*, slug: str, rate: str | None, relay: str | None) -> None:
                 slug, new, found.sender.name, seen=digest(found), by=COMMAND_LINE, now=house.clock.now()
             )
         if relay is not None:
-            await house.list_editing.choose_relay(found.sender.sender_id, by, by=COMMAND_LINE, now=house.clock.now())
+            await house.list_editing.choose_relay(found.sender.sender_id, carrier, by=COMMAND_LINE, now=house.clock.now())
     if rate is not None:
         click.echo(f"{slug}: " + (f"{limit:g} mails a second at most." if limit else "as fast as its relay takes it."))
     if relay is not None:
-        click.echo(f"All mail of {found.sender.name} goes by {by or 'whichever relay there is'}.")
+        click.echo(f"All mail of {found.sender.name} goes by {carrier or 'whichever relay there is'}.")
 
 
 @lists.command("close")

@@ -10,7 +10,7 @@ from uuid import UUID
 import click
 
 from newsletter.app import House
-from newsletter.cli.house import as_json, command, moment, open_house, print_json, settings
+from newsletter.cli.house import WIDTH, as_json, command, moment, open_house, print_json, settings
 from newsletter.consent.service import Origin
 from newsletter.core.errors import InvalidInput, NotFound
 from newsletter.core.i18n import languages
@@ -26,7 +26,6 @@ from newsletter.subscribing.rules import Via
 
 BY = Actor(Via.OPERATOR, Origin("newsletter subscriber"), COMMAND_LINE)
 LANGUAGE = "en"
-WIDTH = 80
 
 address = click.argument("address")
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
