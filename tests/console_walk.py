@@ -89,7 +89,15 @@ async def _further(house: House, found: Sequence[Address]) -> list[str]:
         for chosen in filters:
             base = f"/console/subscribers?{chosen}&"
             further += [f"{base}", f"{base}after={middle}", f"{base}after={end}", f"{base}before={middle}"]
-    for path in ("/console/campaigns", "/console/audit", "/console/audit-log", "/console/log"):
+    for path in ("/console/campaigns", "/console/audit"):
         if path in known:
             further += [f"{path}?before={number}" for number in (400, 30)]
+    if "/console/audit" in known:
+        narrowed = (
+            "operator=Editor",
+            "action=subscriber.show",
+            "from=2026-03-01&to=2026-03-31",
+            "operator=Editor&to=2026-03-31",
+        )
+        further += [f"/console/audit?{chosen}{before}" for chosen in narrowed for before in ("", "&before=400")]
     return further

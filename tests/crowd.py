@@ -83,8 +83,13 @@ from crowd where n % 10 = 0
 """
 AUDIT = """
 insert into audit_log (occurred_at, operator, action, target)
-select $1::timestamptz - n % 300 * interval '1 day', 'Editor', 'campaign.edit', 'campaign ' || n % 500
+select $1::timestamptz - n % 300 * interval '1 day', case when n % 3 = 0 then 'Owner' else 'Editor' end,
+       case when n % 10 = 0 then 'campaign.edit' else 'subscriber.show' end, 'number ' || n
 from crowd where n % 5 = 0
+"""
+READERS_OF_LINES = """
+insert into audit_subject (subscriber_id, audit_id)
+select id, audit_id from crowd join audit_log on target = 'number ' || n and action = 'subscriber.show'
 """
 HITS = """
 insert into limit_hit (code, kind, occurred_at, expires_at)
@@ -149,6 +154,7 @@ async def gather(db: Any, now: datetime, *, subscribers: int, campaigns: int, de
     await db.execute(SUBSCRIPTIONS, now, LISTS)
     for statement in (LINKS, EVENTS, ORIGINS, SUPPRESSIONS, WITHDRAWALS, EVIDENCE, AUDIT, HITS):
         await db.execute(statement, now)
+    await db.execute(READERS_OF_LINES)
     await db.execute(DAYS, now.date())
     await db.execute(CAMPAIGNS, campaigns, LISTS, each, monday, WEEKS)
     await db.execute(CONTENTS)

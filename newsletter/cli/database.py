@@ -14,6 +14,7 @@ from newsletter.core.keys import change_secret, open_keyring, rotate_token_key
 from newsletter.core.migrations import migrate as migrate_database
 from newsletter.delivery.signing import rewrap_keys
 from newsletter.operators.second_factor import rewrap_second_factors
+from newsletter.operators.service import COMMAND_LINE, audit
 from newsletter.settings import SHORTEST_SECRET, read_secret
 
 
@@ -47,6 +48,7 @@ async def rotate() -> None:
     chosen = settings()
     async with open_house(chosen, name="key") as house, house.db.transaction() as db:
         await rotate_token_key(db, chosen.secret.get_secret_value(), now=house.clock.now())
+        await audit(db, COMMAND_LINE, "key.rotate", "links", house.clock.now())
     click.echo("New links are made with the fresh key in five minutes, when every process has learnt of it.")
 
 
@@ -63,6 +65,7 @@ async def rewrap(new_secret_file: Path) -> None:
         old = chosen.secret.get_secret_value()
         count = await change_secret(db, old, new) + await rewrap_keys(db, old, new)
         count += await rewrap_second_factors(db, old, new)
+        await audit(db, COMMAND_LINE, "key.rewrap", f"{count} keys", house.clock.now())
     click.echo(
         f"{count} keys are wrapped with the new secret. Put it where NEWSLETTER_SECRET or NEWSLETTER_SECRET_FILE has the old\n"
         "one, and restart the processes. Keep the old one for as long as you keep older backups."

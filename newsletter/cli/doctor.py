@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from datetime import UTC, datetime
 import click
 
 from newsletter.app import make_doctor
-from newsletter.cli.house import as_json, command, open_house, print_json, settings
+from newsletter.cli.house import as_json, command, open_house, print_json, print_wrapped, settings, wrapped
 from newsletter.core.database import Database
 from newsletter.core.errors import NewsletterError, SettingsError
 from newsletter.core.findings import Finding, Result, bad
@@ -19,7 +18,6 @@ from newsletter.settings import Settings
 
 _SAID = {Result.GOOD: "ok", Result.WARN: "LOOK", Result.BAD: "BAD", Result.UNKNOWN: "?"}
 _COLOURS = {Result.GOOD: "green", Result.WARN: "yellow", Result.BAD: "red", Result.UNKNOWN: "blue"}
-_WIDTH = 80
 _INDENT = " " * 6
 
 
@@ -80,20 +78,9 @@ def _show(examination: Examination) -> None:
 
 def _show_one(finding: Finding) -> None:
     said = click.style(f"{_SAID[finding.result]:<6}", fg=_COLOURS[finding.result], bold=finding.result is Result.BAD)
-    lines = _folded(f"{finding.looked_at}: {finding.found}")
-    click.echo(said + lines[0].strip())
-    for line in lines[1:]:
-        click.echo(line)
+    click.echo(said + wrapped(f"{finding.looked_at}: {finding.found}", indent=_INDENT).removeprefix(_INDENT))
     if finding.advice:
-        for line in _folded(f"-> {finding.advice}"):
-            click.echo(line)
-
-
-def _folded(text: str) -> list[str]:
-    """Within a line of a terminal. What is to be copied is not cut."""
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False
-    )
+        print_wrapped(f"-> {finding.advice}", indent=_INDENT)
 
 
 COMMANDS = [doctor]

@@ -6,10 +6,21 @@ from collections.abc import Sequence
 
 import click
 
-from newsletter.cli.house import as_json, command, moment, open_house, print_fields, print_json, print_wrapped, settings
+from newsletter.cli.house import (
+    as_json,
+    command,
+    moment,
+    number_of,
+    open_house,
+    print_fields,
+    print_json,
+    print_wrapped,
+    settings,
+)
 from newsletter.consent.rules import SealedEvent
+from newsletter.operators.service import COMMAND_LINE
 
-BY = "command line"
+BY = COMMAND_LINE
 
 _reason = click.option("--reason", required=True, help="Why, such as a case number; recorded. No address.")
 
@@ -48,7 +59,7 @@ async def hold(address: str, reason: str) -> None:
     """Keep it from expiring while it is disputed; for three years at most."""
     async with open_house(settings(), name="evidence") as house:
         held = await house.evidence.hold(address, reason=reason, by=BY, now=house.clock.now())
-    click.echo(f"{held} events are held.")
+    click.echo(f"Held: {number_of(held, 'event')}.")
 
 
 @evidence.command("release")
@@ -58,7 +69,7 @@ async def release(address: str) -> None:
     """The dispute is over."""
     async with open_house(settings(), name="evidence") as house:
         released = await house.evidence.release(address, by=BY, now=house.clock.now())
-    click.echo(f"{released} events are released.")
+    click.echo(f"Released: {number_of(released, 'event')}.")
 
 
 def _show(found: Sequence[SealedEvent]) -> None:

@@ -9,8 +9,8 @@ import os
 import signal
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import date, datetime
 from functools import wraps
 from pathlib import Path
@@ -42,6 +42,9 @@ WIDTH = 80
 """Columns."""
 RETRY_START = 2.0
 """Seconds between two tries to reach a database that is away."""
+
+_ERROR = "Error: "
+"""As click begins its own."""
 
 log = get_logger(__name__)
 
@@ -75,7 +78,31 @@ class Refused(click.ClickException):
     """An error that we foresaw."""
 
     def show(self, file: IO[Any] | None = None) -> None:
-        tell(f"Error: {self.format_message()}", file or sys.stderr)
+        tell(f"{_ERROR}{self.format_message()}", file or sys.stderr)
+
+
+class Mistyped(click.UsageError):
+    """A command that was typed wrongly, as click found it: it shows how to type it, and the error in lines like ours."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        to, said = file or sys.stderr, self.format_message()
+        if to.isatty():
+            said = wrapped(f"{_ERROR}{said}").removeprefix(_ERROR)
+        click.UsageError(said, self.ctx).show(to)
+
+
+@contextmanager
+def mistyped() -> Iterator[None]:
+    """What click raises of a command that was typed wrongly goes on as ours.
+
+    Help, which was asked for by typing nothing more, stays click's.
+    """
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        raise Mistyped(error.format_message(), error.ctx) from None
 
 
 def warn(text: str) -> None:

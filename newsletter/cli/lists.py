@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
+from newsletter.cli import list_words
 from newsletter.cli.house import as_json, command, number_of, open_house, print_json, print_table, settings
 from newsletter.core.errors import InvalidInput
 from newsletter.delivery.relays import known_relay
-from newsletter.operators.service import COMMAND_LINE, audit
+from newsletter.operators.service import COMMAND_LINE
 from newsletter.settings import Settings
+from newsletter.subscribing.editing import digest
 from newsletter.subscribing.lists import (
     ListText,
     NewList,
     NewSender,
     all_lists,
-    close_list,
-    create_list,
     list_by_slug,
-    set_rate,
-    set_relay,
     sizes,
 )
 
@@ -167,7 +167,7 @@ async def create(
     texts, by = _texts(names, descriptions), _relay(relay, configured)
     new = NewList(slug, texts, time_zone, not private, return_urls, _rate(rate), by)
     async with open_house(configured, name="list") as house:
-        made = await create_list(house.db, new, sender, base_host=house.host, now=house.clock.now())
+        made = await house.list_editing.create(new, sender, by=COMMAND_LINE, now=house.clock.now())
     if made.public:
         click.echo(f"Sign-up page: {house.links.subscribe(made.slug)}")
     else:
@@ -184,17 +184,20 @@ async def edit(*, slug: str, rate: str | None, relay: str | None) -> None:
     if rate is None and relay is None:
         raise InvalidInput("Say what to change: --rate, --relay or both.")
     configured = settings()
-    limit, by = _rate(rate), _relay(relay, configured)
-    async with open_house(configured, name="list") as house, house.db.transaction() as db:
+    limit, carrier = _rate(rate), _relay(relay, configured)
+    async with open_house(configured, name="list") as house:
+        found = await list_by_slug(house.db, slug)
         if rate is not None:
-            await set_rate(db, slug, limit)
+            new = replace(NewList.of(found), rate=limit)
+            await house.list_editing.edit(
+                slug, new, found.sender.name, seen=digest(found), by=COMMAND_LINE, now=house.clock.now()
+            )
         if relay is not None:
-            await set_relay(db, slug, by)
-        found = await list_by_slug(db, slug)
+            await house.list_editing.choose_relay(found.sender.sender_id, carrier, by=COMMAND_LINE, now=house.clock.now())
     if rate is not None:
         click.echo(f"{slug}: " + (f"{limit:g} mails a second at most." if limit else "as fast as its relay takes it."))
     if relay is not None:
-        click.echo(f"All mail of {found.sender.name} goes by {by or 'whichever relay there is'}.")
+        click.echo(f"All mail of {found.sender.name} goes by {carrier or 'whichever relay there is'}.")
 
 
 @lists.command("close")
@@ -212,10 +215,11 @@ async def close(*, slug: str, yes: bool) -> None:
         readers = (await sizes(house.db)).get(found.list_id, {}).get("confirmed", 0)
         if not yes:
             click.confirm(f"Close {slug} and unsubscribe {number_of(readers, 'reader')}, for good?", abort=True)
-        async with house.db.transaction() as db:
-            await close_list(db, slug, now=house.clock.now())
-            await audit(db, COMMAND_LINE, "list.close", f"list {slug}", house.clock.now())
+        await house.list_editing.close(slug, by=COMMAND_LINE, now=house.clock.now())
     click.echo(f"{slug} is closed. Its readers are unsubscribed within the hour, where a worker runs.")
 
+
+for each in list_words.COMMANDS:
+    lists.add_command(each)
 
 COMMANDS = [lists]

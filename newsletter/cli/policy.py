@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from newsletter.app import House
-from newsletter.cli.house import as_json, command, moment, open_house, print_json, print_table, settings, warn
+from newsletter.cli.house import as_json, command, moment, number_of, open_house, print_json, print_table, settings, warn
 from newsletter.core.errors import InvalidInput
 from newsletter.core.i18n import SOURCE_LANGUAGE, languages, translations
 from newsletter.operators.service import COMMAND_LINE
@@ -147,9 +147,7 @@ async def _warn(house: House) -> None:
 
 
 def _told(audience: Audience) -> str:
-    readers = f"{audience.readers:,} reader" + ("" if audience.readers == 1 else "s")
-    lists = f"{len(audience.lists):,} list" + ("" if len(audience.lists) == 1 else "s")
-    return f"mail {readers} of {lists}"
+    return f"mail {number_of(audience.readers, 'reader')} of {number_of(len(audience.lists), 'list')}"
 
 
 def _report(done: Publication, *, as_json: bool) -> None:

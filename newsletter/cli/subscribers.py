@@ -10,7 +10,7 @@ from uuid import UUID
 import click
 
 from newsletter.app import House
-from newsletter.cli.house import as_json, command, moment, open_house, print_json, settings
+from newsletter.cli.house import WIDTH, as_json, command, moment, number_of, open_house, print_json, settings
 from newsletter.consent.service import Origin
 from newsletter.core.errors import InvalidInput, NotFound
 from newsletter.core.i18n import languages
@@ -26,7 +26,6 @@ from newsletter.subscribing.rules import Via
 
 BY = Actor(Via.OPERATOR, Origin("newsletter subscriber"), COMMAND_LINE)
 LANGUAGE = "en"
-WIDTH = 80
 
 address = click.argument("address")
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -150,7 +149,7 @@ async def restrict(address: str, slug: str | None, months: str | None) -> None:
             by=BY,
             now=known.house.clock.now(),
         )
-    click.echo(f"Paused {f'for {months} month(s)' if months else 'until resumed'}.")
+    click.echo(f"Paused for {number_of(int(months), 'month')}." if months else "Paused until resumed.")
 
 
 @subscriber.command()

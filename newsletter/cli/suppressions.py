@@ -56,7 +56,7 @@ async def add(*, address: str, reason: str, slug: str | None) -> None:
 async def check(*, address: str, as_json: bool) -> None:
     """What stands against mailing ADDRESS."""
     async with open_house(settings(), name="suppress") as house:
-        found = await house.suppressing.check(address, now=house.clock.now())
+        found = await house.suppressing.check(address, by=COMMAND_LINE, now=house.clock.now())
         slugs = {each.list_id: each.slug for each in await all_lists(house.db)}
     if as_json:
         print_json(

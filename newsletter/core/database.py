@@ -148,7 +148,8 @@ class Database:
                 with _translated_body():
                     yield connection
             except BaseException:
-                with contextlib.suppress(*_GONE, asyncpg.PostgresError):  # Without a connection there is nothing to undo.
+                # Without a connection there is nothing to undo; over one, the pool undoes what is open, or ends it.
+                with contextlib.suppress(*_GONE, asyncpg.PostgresError):
                     await transaction.rollback()
                 raise
             with translated_errors():
@@ -184,7 +185,8 @@ class Database:
         try:
             yield connection
         except BaseException:
-            with contextlib.suppress(*_GONE, asyncpg.PostgresError):  # What went wrong before is what matters.
+            # What went wrong before is what matters; a connection that could not be cleared asyncpg has ended.
+            with contextlib.suppress(*_GONE, asyncpg.PostgresError):
                 await self._pool.release(connection)
             raise
         with translated_errors():

@@ -7,7 +7,6 @@ there is something to do, kept for a while, and replaced without fuss where the 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -117,7 +116,7 @@ class Lane:
         runners = list(self._runners)
         for runner in runners:
             runner.cancel()
-        await asyncio.gather(*runners, return_exceptions=True)
+        await asyncio.gather(*runners, return_exceptions=True)  # They end as cancelled, which is what was asked for.
 
     @property
     def _room(self) -> int:
@@ -154,8 +153,7 @@ class Lane:
                 await self._use(session)
             finally:
                 self._open -= 1
-                with contextlib.suppress(asyncio.CancelledError):
-                    await session.quit()
+                await session.quit()
 
     async def _use(self, session: Session) -> None:
         """Until the session ends, there is no more work, or no more room."""
@@ -164,7 +162,7 @@ class Lane:
                 await session.deliver(self)
             except RelayUnreachable as why:
                 return self._bounce(why)
-            except Exception:
+            except Exception:  # On record. The session is of no more use, and its mails are settled or lost by then.
                 log.exception("session_failed", relay=self.name)
             if session.has_answered:
                 self._dropped = 0

@@ -85,7 +85,7 @@ class Outbox:
 
     async def finish(self) -> None:
         """Wait for what is in hand; cancelled, it is given up."""
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await asyncio.gather(*self._under_way, return_exceptions=True)  # Each has settled or logged its own by then.
 
     async def close(self) -> None:
         """Say goodbye to the relay; what is still in hand is given up."""
@@ -99,7 +99,7 @@ class Outbox:
             await self._deliver(queued)
         except DatabaseUnavailable as error:
             self._away = error  # Whoever calls next is told.
-        except Exception:
+        except Exception:  # It is tried again when its lease is over; one that goes wrong holds up no other.
             log.exception("mail_not_made", outbox_id=queued.outbox_id, kind=queued.kind)
 
     async def _deliver(self, queued: QueuedMail) -> None:

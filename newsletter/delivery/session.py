@@ -160,13 +160,15 @@ class Session:
         self._pipeline.close()
 
     async def quit(self) -> None:
-        """Politely, in a second at most."""
-        if not self._pipeline.is_lost:
-            goodbye = _Goodbye()
-            self._pipeline.listen(goodbye)
-            self._pipeline.write(b"QUIT\r\n")
-            await asyncio.wait({goodbye.said}, timeout=QUIT_WITHIN)
-        self.close()
+        """Politely, in a second at most; cancelled, at once."""
+        try:
+            if not self._pipeline.is_lost:
+                goodbye = _Goodbye()
+                self._pipeline.listen(goodbye)
+                self._pipeline.write(b"QUIT\r\n")
+                await asyncio.wait({goodbye.said}, timeout=QUIT_WITHIN)
+        finally:
+            self.close()
 
     # What goes out.
 

@@ -17,9 +17,10 @@ def promises(*, log_days: int) -> list[Promise]:
     """The declarations, with the deadlines of this installation."""
 
     def audit(words: NullTranslations) -> str:
-        return words.gettext("The log of what our staff did names no reader and is deleted after %(days)d days.") % {
-            "days": log_days
-        }
+        return words.gettext(
+            "The log of what our staff did holds no reader's address. Whom a line is about stands there as a code, which goes "
+            "when that person is deleted; the line itself is deleted after %(days)d days."
+        ) % {"days": log_days}
 
     def former(words: NullTranslations) -> str:
         return words.gettext(

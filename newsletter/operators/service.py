@@ -6,11 +6,12 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from newsletter.core.database import Connection, Database
-from newsletter.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from newsletter.core.errors import Forbidden, InvalidInput, NotFound
 from newsletter.core.keys import sha256
 from newsletter.operators import store
 from newsletter.operators.rules import ROLES, Scope, scopes_of
@@ -34,6 +35,18 @@ class Caller:
             raise Forbidden(f"This token may not do that: it needs the scope {scope}.")
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which lines of the log; None: whatever it is. From `since` on, and before `until`."""
+
+    operator: str | None = None
+    action: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+EVERYTHING = Wanted()
+
 COMMAND_LINE = "command line"
 """Who is said to have done what was done there: whoever can read the settings may do everything."""
 
@@ -43,16 +56,6 @@ class Operators:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-
-    async def create(self, name: str, role: str, *, now: datetime, by: str = COMMAND_LINE) -> int:
-        """Raises `InvalidInput`, and `Conflict` when the name is taken."""
-        called = checked_name(name, role)
-        async with self._db.transaction() as db:
-            operator_id = await store.add_operator(db, name=called, role=role, now=now)
-            if operator_id is None:
-                raise Conflict("There is an operator of that name already.")
-            await audit(db, by, "operator.create", f"operator {operator_id}", now)
-            return operator_id
 
     async def create_token(
         self,
@@ -121,9 +124,13 @@ class Operators:
         found = await store.open_token(self._db, digest=sha256(token), now=now)
         return Caller(found.operator, frozenset(found.scopes) & scopes_of(found.role)) if found else None
 
-    async def log(self, *, before: int = 2**63 - 1, operator: str | None = None, size: int = 50) -> list[store.Entry]:
-        """The audit log, newest first; `before` is the last number of the page before."""
-        return await store.audit_page(self._db, before=before, operator=operator, size=size)
+    async def log(self, wanted: Wanted = EVERYTHING, *, before: int | None = None, size: int = 50) -> list[store.Entry]:
+        """The audit log, newest first; `before` is the last number of the page before, None: from the newest on."""
+        return await store.audit_page(self._db, before=before, size=size, **asdict(wanted))
+
+    async def actions(self) -> list[str]:
+        """What the log has lines of, by the alphabet."""
+        return [each for each in await store.audit_actions(self._db) if each]
 
     async def note_refused(self, caller: Caller, what: str, *, now: datetime) -> None:
         """A program tried what its token is not good for."""
@@ -164,6 +171,6 @@ def _is_name(text: str) -> bool:
     return 1 <= len(text.strip()) <= LONGEST_NAME and not unseen
 
 
-async def audit(db: Connection, by: str, action: str, target: str, now: datetime) -> None:
-    """Who did what to what, in the transaction of the act itself. Names no reader."""
-    await store.add_audit(db, operator=by, action=action, target=target, now=now)
+async def audit(db: Connection, by: str, action: str, target: str, now: datetime, /, *, about: UUID | None = None) -> None:
+    """Who did what to what, in the transaction of the act itself: see `core.audit`."""
+    await store.add_audit(db, operator=by, action=action, target=target, about=about, now=now)

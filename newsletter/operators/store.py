@@ -104,13 +104,14 @@ class LinkRow:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the audit log."""
+    """A line of the audit log, with the reader whom it is about as long as they are here."""
 
     audit_id: int
     occurred_at: datetime
     operator: str
     action: str
     target: str
+    subscriber_id: UUID | None
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ async def revoke_token(db: Connection, *, token_id: int, now: datetime) -> bool:
 
 
 @_sql.statement
-async def add_audit(db: Connection, *, operator: str, action: str, target: str, now: datetime) -> None: ...
+async def add_audit(db: Connection, *, operator: str, action: str, target: str, about: UUID | None, now: datetime) -> None: ...
 
 
 @_sql.statement
@@ -356,7 +357,20 @@ async def note_once(
 
 
 @_sql.statement
-async def audit_page(db: Connection, *, before: int, operator: str | None, size: int) -> list[Entry]: ...
+async def audit_page(
+    db: Connection,
+    *,
+    before: int | None,
+    operator: str | None,
+    action: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    size: int,
+) -> list[Entry]: ...
+
+
+@_sql.statement
+async def audit_actions(db: Connection) -> list[str]: ...
 
 
 @_sql.statement

@@ -12,7 +12,7 @@ from newsletter.core import spreadsheets
 from newsletter.core.i18n import translations
 from newsletter.privacy.my_data import Holdings
 from newsletter.privacy.receipts import receipts
-from newsletter.privacy.words import MAILS, SENTENCES_OF_DISCLOSURE, SENTENCES_OF_ORIGIN
+from newsletter.privacy.words import ACTS, MAILS, SENTENCES_OF_DISCLOSURE, SENTENCES_OF_ORIGIN
 
 
 def as_record(held: Holdings, language: str) -> dict[str, Any]:
@@ -34,6 +34,9 @@ def as_record(held: Holdings, language: str) -> dict[str, Any]:
             {"about": words.gettext(MAILS.get(row["kind"], row["kind"])), **row} for row in _rows(held, held.mails, language)
         ],
         "requests_waiting": _rows(held, held.handed_in, language),
+        "done_by_our_staff": [
+            {"what": words.gettext(ACTS.get(row["action"], row["action"])), **row} for row in _rows(held, held.acts, language)
+        ],
         "mails_counted_against_abuse": list(held.counted),
         "where_it_came_from": [words.gettext(each) for each in SENTENCES_OF_ORIGIN],
         "disclosed_to": [words.gettext(each) for each in SENTENCES_OF_DISCLOSURE],

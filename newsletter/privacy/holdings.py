@@ -86,6 +86,14 @@ class WaitingMail:
 
 
 @dataclass(frozen=True)
+class Act:
+    """Of an operator, by its name in the log."""
+
+    action: str
+    occurred_at: datetime
+
+
+@dataclass(frozen=True)
 class HandedIn:
     """By a form, and not worked on yet."""
 

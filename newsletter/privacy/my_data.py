@@ -15,6 +15,7 @@ from newsletter.core.database import Connection, Database
 from newsletter.core.keys import Keyring
 from newsletter.privacy import store
 from newsletter.privacy.holdings import (
+    Act,
     Confirmation,
     Delivery,
     Event,
@@ -60,6 +61,7 @@ class Holdings:
     confirmations: Sequence[Confirmation]
     mails: Sequence[WaitingMail]
     handed_in: Sequence[HandedIn]
+    acts: Sequence[Act]
     counted: Sequence[datetime]
     """When mails of ours were counted for the address, as a code, against abuse."""
 
@@ -114,7 +116,7 @@ class MyData:
     async def held_for_operator(self, who: UUID, verb: str, *, operator: str, now: datetime) -> Holdings:
         """The same, written down in the audit log: somebody else looks at it than whose it is."""
         async with self._db.transaction() as db:
-            await self._audit(db, operator, f"subscriber.{verb}", "a subscriber", now)
+            await self._audit(db, operator, f"subscriber.{verb}", "a subscriber", now, about=who)
             return await self._read(db, who, now)
 
     async def _read(self, db: Connection, who: UUID, now: datetime) -> Holdings:
@@ -134,6 +136,7 @@ class MyData:
             confirmations=await store.held_confirmations(db, subscriber_id=who),
             mails=await store.held_mails(db, subscriber_id=who),
             handed_in=await store.held_requests(db, subscriber_id=who),
+            acts=await store.held_acts(db, subscriber_id=who),
             counted=await self._counted(db, person, now),
         )
 

@@ -109,7 +109,7 @@ class Rights:
                 return
             if person is not None:
                 await self._record(db, Event.RESUMED, person, [None], by, now)
-            await self._write_down(db, "lift-objection", by, now)
+            await self._write_down(db, "lift-objection", who, by, now)
 
     async def unsubscribe(self, who: UUID, list_ids: Sequence[int] | None = None, *, by: Actor, now: datetime) -> None:
         """From these lists, or from all; a request that waits for confirmation ends too."""
@@ -162,11 +162,11 @@ class Rights:
             if person is None:
                 raise NothingHeld("Nothing is held about this person.")
             yield db, person
-            await self._write_down(db, verb, by, now)
+            await self._write_down(db, verb, who, by, now)
 
-    async def _write_down(self, db: Connection, verb: str, by: Actor, now: datetime) -> None:
+    async def _write_down(self, db: Connection, verb: str, who: UUID, by: Actor, now: datetime) -> None:
         if by.operator is not None:
-            await self._audit(db, by.operator, f"subscriber.{verb}", "a subscriber", now)
+            await self._audit(db, by.operator, f"subscriber.{verb}", "a subscriber", now, about=who)
 
     async def _record(
         self,

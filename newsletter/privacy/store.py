@@ -12,6 +12,7 @@ from newsletter.core.database import Connection
 from newsletter.core.promises import Due, Kept
 from newsletter.core.queries import Queries
 from newsletter.privacy.holdings import (
+    Act,
     Confirmation,
     Delivery,
     Event,
@@ -229,6 +230,10 @@ async def held_confirmations(db: Connection, *, subscriber_id: UUID) -> list[Con
 
 @_sql.statement
 async def held_mails(db: Connection, *, subscriber_id: UUID) -> list[WaitingMail]: ...
+
+
+@_sql.statement
+async def held_acts(db: Connection, *, subscriber_id: UUID) -> list[Act]: ...
 
 
 @_sql.statement

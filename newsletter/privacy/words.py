@@ -59,6 +59,22 @@ MAILS: Mapping[str, str] = {
     "contact": N_("It brings us your message"),
 }
 """What waits in the outbox."""
+ACTS: Mapping[str, str] = {
+    "subscriber.add": N_("Entered the address by hand"),
+    "subscriber.show": N_("Looked at what is held"),
+    "subscriber.export": N_("Took a copy of it"),
+    "subscriber.receipt": N_("Took the receipts"),
+    "subscriber.correct": N_("Corrected name or language"),
+    "subscriber.restrict": N_("Paused"),
+    "subscriber.resume": N_("Ended a pause"),
+    "subscriber.object": N_("Recorded an objection"),
+    "subscriber.lift-objection": N_("Lifted an objection"),
+    "subscriber.unsubscribe": N_("Unsubscribed"),
+    "subscriber.move": N_("Asked for another address"),
+    "suppression.check": N_("Looked up whether anything may be sent"),
+    "suppression.add": N_("Noted that nothing may be sent"),
+}
+"""What operators do about one person, by its name in their log."""
 WITHDRAWALS: Mapping[str, str] = {
     "unsubscribed": N_("Unsubscribed"),
     "refused": N_("Refused"),

@@ -137,6 +137,18 @@ class ListEditing:
                     await _note_wordings(db, each, now)
             await self._audit(db, by, "sender.edit", f"sender {sender_id}", now)
 
+    async def choose_relay(self, sender_id: int, relay: str | None, *, by: str, now: datetime) -> None:
+        """Of those that there are, for all lists of the sender; None: whichever takes it.
+
+        Raises `InvalidInput` for one that there is not, and `NotFound`.
+        """
+        name = known_relay(relay, self._relays) if relay else None
+        async with self._db.transaction() as db:
+            if not await lists_store.lock_sender(db, sender_id=sender_id):
+                raise NotFound("There is no such sender.")
+            await lists_store.set_relay(db, sender_id=sender_id, relay=name)
+            await self._audit(db, by, "sender.edit", f"sender {sender_id}: relay", now)
+
     async def close(self, slug: str, *, by: str, now: datetime) -> MailingList:
         """For good; what follows, a job does. Raises `NotFound`, `Conflict`."""
         async with self._db.transaction() as db:

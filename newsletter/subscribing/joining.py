@@ -146,7 +146,9 @@ class Joining:
                 network_code=code,
                 now=now,
             )
-            await self._audit(db, operator, "subscriber.add", f"list {slug}", now)
+            await self._audit(
+                db, operator, "subscriber.add", f"list {slug}", now, about=self._keyring.subscriber_id(parsed.normal)
+            )
         return mailing_list
 
     async def admit(self, address: Address, network: str | None, *, now: datetime) -> bytes | None:

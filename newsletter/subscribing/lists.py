@@ -77,6 +77,7 @@ class MailingList:
     public: bool
     closed: bool
     languages: tuple[str, ...]
+    """The first is the default."""
     time_zone: str
     list_id_header: str
     return_urls: tuple[str, ...]
@@ -200,6 +201,11 @@ class NewList:
     relay: str | None = None
     """For its sender, and so for all lists of it; None: leave it as it is."""
 
+    @classmethod
+    def of(cls, found: MailingList) -> NewList:
+        """A list as it is, for whoever changes a part of it."""
+        return cls(found.slug, found.texts, found.time_zone, found.public, found.return_urls, found.rate)
+
 
 async def create_list(db: Database, new: NewList, sender: NewSender | str, *, base_host: str, now: datetime) -> MailingList:
     """Create a list, with a new sender or the existing one of that name.
@@ -254,18 +260,6 @@ async def put_texts(db: Connection, list_id: int, texts: Mapping[str, ListText])
             welcome_subject=text.welcome_subject.strip(),
             welcome_text=text.welcome_text.strip(),
         )
-
-
-async def set_rate(db: Connection, slug: str, rate: float | None) -> None:
-    """Mails a second at most; None: no limit. Workers follow from their next batch on. Raises `NotFound`, `InvalidInput`."""
-    await lists_store.set_rate(db, list_id=(await list_by_slug(db, slug)).list_id, rate=possible_rate(rate))
-
-
-async def set_relay(db: Connection, slug: str, relay: str | None) -> Sender:
-    """Which relay takes the mail of the list's sender, who may have more lists; returns that sender. Raises `NotFound`."""
-    sender = (await list_by_slug(db, slug)).sender
-    await lists_store.set_relay(db, sender_id=sender.sender_id, relay=relay)
-    return sender
 
 
 async def close_list(db: Connection, slug: str, *, now: datetime) -> MailingList:
@@ -374,6 +368,12 @@ def _check_welcome(language: str, text: ListText) -> None:
     missing = [at for at, typed in ((subject, text.welcome_subject), (words, text.welcome_text)) if not typed.strip()]
     if len(missing) == 1:
         raise InvalidInput("A welcome mail has a subject and a text: fill in both, or neither.", field=missing[0])
+
+
+def paragraphs(typed: str) -> str:
+    """Lines as a browser or an editor has them, without what cannot be seen of them."""
+    lines = typed.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ").split("\n")
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip(" ") for line in lines).strip("\n"))
 
 
 def _printable(text: str, *, field: str, at: str | None = None) -> str:

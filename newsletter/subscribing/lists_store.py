@@ -109,10 +109,6 @@ async def add_list(
 
 
 @_sql.statement
-async def set_rate(db: Connection, *, list_id: int, rate: float | None) -> None: ...
-
-
-@_sql.statement
 async def set_relay(db: Connection, *, sender_id: int, relay: str | None) -> None: ...
 
 

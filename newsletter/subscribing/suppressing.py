@@ -71,13 +71,15 @@ class Suppressing:
         async with self._db.transaction() as db:
             list_id = await self._list_id(db, slug)
             done = await ending.suppress(db, self._ledger, [who], list_id, _by_hand(reason), now=now)
-            await self._audit(db, by, "suppression.add", _target(reason, slug), now)
+            await self._audit(db, by, "suppression.add", _target(reason, slug), now, about=who)
         return len(done.ended)
 
-    async def check(self, address: str, *, now: datetime) -> list[Suppression]:
-        """What stands against mailing this address. Raises `InvalidAddress`."""
+    async def check(self, address: str, *, by: str, now: datetime) -> list[Suppression]:
+        """What stands against mailing this address; that somebody looked is on record. Raises `InvalidAddress`."""
         who = self._keyring.subscriber_id(parse_address(address).normal)
-        return await consent.suppressions(self._db, who, now=now)
+        async with self._db.transaction() as db:
+            await self._audit(db, by, "suppression.check", "an address", now, about=who)
+            return await consent.suppressions(db, who, now=now)
 
     async def counts(self, reason: Reason | None, *, now: datetime) -> list[SuppressionCount]:
         return await consent.count_suppressions(self._db, reason, now=now)

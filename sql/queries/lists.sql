@@ -12,10 +12,6 @@ insert into list (slug, sender_id, visibility, languages, time_zone, list_id_hea
 values (:slug, :sender_id, :visibility, :languages, :time_zone, :list_id_header, :return_urls, :rate, :now)
 returning list_id;
 
--- name: set_rate
--- Mails a second at most; null: as fast as its relay takes them.
-update list set rate = :rate where list_id = :list_id;
-
 -- name: set_relay
 -- Whose mail goes by which relay; null: by whichever there is. It holds for all lists of the sender.
 update sender set relay = :relay where sender_id = :sender_id;

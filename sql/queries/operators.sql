@@ -29,11 +29,18 @@ from api_token t join operator o using (operator_id) order by t.token_id;
 update api_token set revoked_at = :now where token_id = :token_id and revoked_at is null returning true;
 
 -- name: add_audit
--- What an operator did to what; names no reader.
-insert into audit_log (occurred_at, operator, action, target) values (:now, :operator, :action, :target);
+-- What an operator did to what. The reader whom it is about is noted beside it, where the sweep finds them; whoever is gone, or
+-- not here yet, is not. They are held until the end, so that nobody is erased between the two.
+with reader as (
+  select subscriber_id from subscriber where subscriber_id = :about for key share
+), line as (
+  insert into audit_log (occurred_at, operator, action, target) values (:now, :operator, :action, :target) returning audit_id
+)
+insert into audit_subject (subscriber_id, audit_id) select subscriber_id, audit_id from reader cross join line;
 
 -- name: expire_audit
 with due as (select audit_id from audit_log where occurred_at <= :before order by occurred_at limit :size),
+     readers as (delete from audit_subject s using due where s.audit_id = due.audit_id),
      gone as (delete from audit_log a using due where a.audit_id = due.audit_id returning a.occurred_at)
 select count(*)::integer as removed, min(occurred_at) as oldest from gone;
 
@@ -250,9 +257,26 @@ with noted as (
 insert into audit_log (occurred_at, operator, action, target) select :now, :operator, :action, :target from noted;
 
 -- name: audit_page
--- Newest first, by number; of one operator where one is named.
-select audit_id, occurred_at, operator, action, target from audit_log
-where audit_id < :before and (:operator::text is null or operator = :operator) order by audit_id desc limit :size;
+-- Newest first, from after that line on; of one operator, of one action, of some days, where they are named. A line that the page
+-- before ended with and that has gone since was among the oldest: nothing comes after it.
+select a.audit_id, a.occurred_at, a.operator, a.action, a.target,
+       (select s.subscriber_id from audit_subject s where s.audit_id = a.audit_id) as subscriber_id
+from audit_log a
+where (:operator::text is null or a.operator = :operator) and (:action::text is null or a.action = :action)
+  and (:since::timestamptz is null or a.occurred_at >= :since) and (:until::timestamptz is null or a.occurred_at < :until)
+  and (:before::bigint is null
+       or (a.occurred_at, a.audit_id) < (select b.occurred_at, b.audit_id from audit_log b where b.audit_id = :before))
+order by a.occurred_at desc, a.audit_id desc limit :size;
+
+-- name: audit_actions
+-- Which there are, from one to the next by the index: there are few of them, and many lines.
+with recursive found as (
+  (select action from audit_log order by action limit 1)
+  union all
+  select (select a.action from audit_log a where a.action > f.action order by a.action limit 1) from found f
+  where f.action is not null
+)
+select action from found where action is not null;
 
 -- name: list_that_writes
 -- Whose sender writes to operators: the first list that is open.

@@ -173,6 +173,11 @@ where subscriber_id = :subscriber_id
    or (kind = 'contact' and request_id in (select message_id from contact_message where subscriber_id = :subscriber_id))
 order by outbox_id;
 
+-- name: held_acts
+-- What operators looked at or did, as the log has it, the newest first. Who of them it was is theirs.
+select a.action, a.occurred_at from audit_subject s join audit_log a using (audit_id)
+where s.subscriber_id = :subscriber_id order by a.occurred_at desc, a.audit_id desc;
+
 -- name: held_requests
 -- What was handed in for the address, or to take it over, and is not worked on yet.
 select 'signup' as kind, address, name as content, host(network) as network, agent, received_at, expires_at

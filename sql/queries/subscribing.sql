@@ -389,6 +389,8 @@ with asking as (
   returning e.subscriber_id, e.event_id
 ), origins as (
   delete from consent_origin o using events where (o.subscriber_id, o.event_id) = (events.subscriber_id, events.event_id)
+), lines as (
+  delete from audit_subject l using asking where l.subscriber_id = asking.subscriber_id
 )
 update subscriber p set name = '', created_at = asking.requested_at, left_at = null from asking
 where p.subscriber_id = asking.subscriber_id

@@ -1,17 +1,23 @@
-"""House: who did what, and what was refused; newest first, page by page."""
+"""House: who did what, and what was refused; newest first, page by page, as far as somebody asks."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
 from aiohttp import web
 
+from newsletter.core.errors import InvalidInput
 from newsletter.operators.rules import Right
+from newsletter.operators.service import COMMAND_LINE, Wanted
 from newsletter.web.console.guard import ConsoleRoutes
-from newsletter.web.console.shell import console_page
+from newsletter.web.console.shell import console_page, facts
 from newsletter.web.context import CONSOLE, services
 
 AUDIT = f"{CONSOLE}/audit"
 PAGE = 50
-_NEWEST = 2**63 - 1
+FILTERS = ("operator", "action", "from", "to")
 _LONGEST = 100
 
 routes = ConsoleRoutes()
@@ -19,20 +25,56 @@ routes = ConsoleRoutes()
 
 @routes.get(AUDIT, Right.OWN)
 async def show(request: web.Request) -> web.Response:
-    """`before`: the number that a page begins after; `operator`: whose lines alone."""
-    operator, before = request.query.get("operator", "").strip()[:_LONGEST], request.query.get("before", "")
-    found = await services(request).operators.log(
-        before=int(before) if before.isascii() and before.isdigit() and len(before) <= 18 else _NEWEST,
-        operator=operator or None,
-        size=PAGE + 1,
-    )
+    """`before`: the number that a page begins after; the others say whose lines, of what, from which day to which."""
+    given = {name: request.query.get(name, "").strip()[:_LONGEST] for name in FILTERS}
+    before, operators = request.query.get("before", ""), services(request).operators
+    problem, found = "", []
+    try:
+        wanted = _wanted(given, (await facts(request)).zone)
+        found = await operators.log(wanted, before=_number(before), size=PAGE + 1)
+    except InvalidInput as error:
+        problem = str(error)
+    chosen = {name: value for name, value in given.items() if value}
     return await console_page(
         request,
         "audit.html",
+        status=422 if problem else 200,
         title="Audit log",
         entries=found[:PAGE],
-        older=found[PAGE - 1].audit_id if len(found) > PAGE else None,
-        is_newest=not before,
-        operator=operator,
-        names=[each.name for each in await services(request).accounts.everybody()],
+        older=_address(chosen, before=found[PAGE - 1].audit_id) if len(found) > PAGE else None,
+        newest=_address(chosen) if before else None,
+        given=given,
+        is_filtered=bool(chosen),
+        problem=problem,
+        actions=sorted({*await operators.actions(), given["action"]} - {""}),
+        names=[*(each.name for each in await services(request).accounts.everybody()), COMMAND_LINE, "schedule", "nobody"],
     )
+
+
+def _wanted(given: dict[str, str], zone: ZoneInfo) -> Wanted:
+    """Raises `InvalidInput`."""
+    since, until = _midnight(given["from"], zone), _midnight(given["to"], zone, after=1)
+    if since and until and since >= until:
+        raise InvalidInput("The first day is after the last: please exchange them.")
+    return Wanted(given["operator"] or None, given["action"] or None, since, until)
+
+
+def _midnight(given: str, zone: ZoneInfo, *, after: int = 0) -> datetime | None:
+    """When a day begins where the page's times are, or the one so many days after. Raises `InvalidInput`."""
+    if not given:
+        return None
+    try:
+        day = datetime.strptime(given, "%Y-%m-%d") + timedelta(days=after)  # noqa: DTZ007  the zone is said in the next line
+        return day.replace(tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInput("Please write a day as year, month and day, such as 2026-11-28.") from None
+
+
+def _number(before: str) -> int | None:
+    """What no link of ours says begins at the newest."""
+    return int(before) if before.isascii() and before.isdigit() and len(before) <= 18 else None
+
+
+def _address(chosen: dict[str, str], **more: int) -> str:
+    query = urlencode(chosen | {name: str(value) for name, value in more.items()})
+    return f"{AUDIT}?{query}" if query else AUDIT

@@ -98,7 +98,8 @@ async def _hands(request: web.Request, standings: Sequence[Standing]) -> list[Ha
             hands.append(Hand("warn", f"{count} to be answered within a week.", "", "/requests", "Look at them"))
     if session.may("own") and (failed := sum(each.count for each in await its.relays.failed())):
         words = "Single mails that a relay refused for good are not tried again."
-        hands.append(Hand("warn", f"{failed:,} single mails failed.", words, "/relays", "What the relay said"))
+        count = "1 single mail" if failed == 1 else f"{failed:,} single mails"
+        hands.append(Hand("warn", f"{count} failed.", words, "/relays", "What the relay said"))
     if not session.has_second_factor:
         words = "With one, a stolen password alone opens nothing."
         hands.append(Hand("warn", "Your account has no second factor.", words, "/account/second-factor", "Set one up"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from newsletter.core.errors import Conflict, InvalidInput, NotFound
 from newsletter.core.i18n import language_name, languages, translations
 from newsletter.operators.rules import Right
 from newsletter.subscribing.editing import CLOSED, Overtaken, digest
-from newsletter.subscribing.lists import SLUG, ListText, MailingList, NewList, NewSender, list_by_slug, time_zones
+from newsletter.subscribing.lists import SLUG, ListText, MailingList, NewList, NewSender, list_by_slug, paragraphs, time_zones
 from newsletter.subscribing.mails import consent_wording, wording_code
 from newsletter.subscribing.views import SenderRow
 from newsletter.web.console.growth import chart
@@ -179,14 +178,8 @@ def _text(form: Given, language: str) -> ListText:
         line("description"),
         line("wording"),
         line("welcome_subject"),
-        _paragraphs(form.get(f"welcome_text.{language}", "")),
+        paragraphs(form.get(f"welcome_text.{language}", "")),
     )
-
-
-def _paragraphs(typed: str) -> str:
-    """Lines as a browser sends them, without what cannot be seen of them."""
-    lines = typed.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ").split("\n")
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip(" ") for line in lines).strip("\n"))
 
 
 def _rate(given: str) -> float | None:

@@ -1,4 +1,8 @@
-"""House: the people who work here. Every rule about them is in `operators.accounts`."""
+"""House: the people who work here. Every rule about them is in `operators.accounts`.
+
+Who lets somebody in, makes them an owner, sends them a link to set a password, takes their second factor or lets them go is
+asked for their own password: an open browser alone does none of it.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,7 @@ async def show(request: web.Request) -> web.Response:
 async def invite(request: web.Request) -> web.Response:
     form = request[FORM]
     try:
-        await _confirm_owner(request)
+        await confirm(request)
         invited = await services(request).accounts.invite(
             form.get("name", ""),
             form.get("role", ""),
@@ -63,7 +67,8 @@ async def show_one(request: web.Request) -> web.Response:
 @routes.post(f"{ONE}/role", Right.OWN)
 async def change_role(request: web.Request) -> web.Response:
     try:
-        await _confirm_owner(request)
+        if request[FORM].get("role", "") == "owner":
+            await confirm(request)
         await services(request).accounts.change_role(
             _number(request), request[FORM].get("role", ""), by=request[SESSION].name, now=moment(request)
         )
@@ -76,6 +81,10 @@ async def change_role(request: web.Request) -> web.Response:
 
 @routes.post(f"{ONE}/link", Right.OWN)
 async def link_again(request: web.Request) -> web.Response:
+    try:
+        await confirm(request)
+    except InvalidInput as error:
+        return await _operator(request, problem=str(error), status=422)
     invited = await services(request).accounts.invite_again(_number(request), by=request[SESSION].name, now=moment(request))
     return await _linked(request, invited, done="linked_again")
 
@@ -105,16 +114,11 @@ async def end_session(request: web.Request) -> web.Response:
 @routes.post(f"{ONE}/let-go", Right.OWN)
 async def let_go(request: web.Request) -> web.Response:
     try:
-        await services(request).accounts.let_go(_number(request), by=request[SESSION].name, now=moment(request))
-    except Conflict as error:
-        return await _operator(request, problem=str(error), status=409)
-    return see(request, OPERATORS, done="let_go")
-
-
-async def _confirm_owner(request: web.Request) -> None:
-    """Who makes somebody an owner is asked for their password. Raises `InvalidInput`."""
-    if request[FORM].get("role", "") == "owner":
         await confirm(request)
+        await services(request).accounts.let_go(_number(request), by=request[SESSION].name, now=moment(request))
+    except (InvalidInput, Conflict) as error:
+        return await _operator(request, problem=str(error), status=422 if isinstance(error, InvalidInput) else 409)
+    return see(request, OPERATORS, done="let_go")
 
 
 def _number(request: web.Request) -> int:

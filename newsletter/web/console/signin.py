@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 from aiohttp import web
 from multidict import MultiDict
 
-from newsletter.core.errors import InvalidInput, InvalidToken, NotFound, TooMany
+from newsletter.core.errors import Conflict, InvalidInput, InvalidToken, NotFound, TooMany
 from newsletter.operators.passwords import check_same
 from newsletter.operators.rules import SHORTEST_PASSWORD, Right
 from newsletter.operators.sessions import SignedIn
@@ -133,6 +133,8 @@ async def welcome(request: web.Request) -> web.Response:
         )
     except InvalidInput as error:
         return await _welcome(request, error, form)
+    except Conflict as error:  # The address, which they have just typed, is somebody else's.
+        return await _welcome(request, InvalidInput(f"{error} Please type another.", field="email"), form)
     answer = _form(request, back=HOME, given=address, done="Your password is set. Please sign in with it.")
     drop_cookie(request, answer)
     return answer

@@ -42,7 +42,9 @@ async def show(request: web.Request) -> web.Response:
 @routes.post(f"{SUPPRESSION}/check", Right.READERS)
 async def check(request: web.Request) -> web.Response:
     try:
-        found = await services(request).suppressing.check(request[FORM].get("email", ""), now=moment(request))
+        found = await services(request).suppressing.check(
+            request[FORM].get("email", ""), by=request[SESSION].name, now=moment(request)
+        )
     except InvalidInput as error:
         return await _suppression(request, about="check", problem=str(error), field="email")
     return await _suppression(request, found=found, about="check")

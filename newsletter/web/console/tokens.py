@@ -1,4 +1,4 @@
-"""House: API tokens, each shown once."""
+"""House: API tokens, each shown once. They outlive the session that made them, so that its password is asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aiohttp import web
 
 from newsletter.core.errors import InvalidInput, NotFound
 from newsletter.operators.rules import ROLES, Right, Scope, scopes_of
-from newsletter.web.console.guard import FORM, SESSION, ConsoleRoutes, see
+from newsletter.web.console.guard import FORM, SESSION, ConsoleRoutes, confirm, see
 from newsletter.web.console.shell import console_page, says
 from newsletter.web.context import CONSOLE, moment, services
 
@@ -33,6 +33,7 @@ async def show(request: web.Request) -> web.Response:
 async def create(request: web.Request) -> web.Response:
     form, session = request[FORM], request[SESSION]
     try:
+        await confirm(request)
         made = await services(request).operators.create_token(
             form.get("operator", session.name),
             form.get("name", ""),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import StringIO
@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from newsletter.app import House
 from newsletter.cli.main import main
+from newsletter.dev.mailbox import Mailbox
 from newsletter.settings import Settings
-from tests.conftest import POLICY, SECRET
+from tests.conftest import POLICY, SECRET, ManualClock
+from tests.people import People
 
 Run = Callable[..., Awaitable[Result]]
 
@@ -24,6 +27,12 @@ class Terminal(StringIO):
 
     def isatty(self) -> bool:
         return True
+
+
+@pytest.fixture
+async def people(house: House, clock: ManualClock, mailbox: Mailbox) -> AsyncIterator[People]:
+    async with People(house, clock, mailbox) as made:
+        yield made
 
 
 @pytest.fixture

@@ -6,11 +6,14 @@ import asyncio
 import json
 from datetime import timedelta
 from email import message_from_bytes, policy
+from io import StringIO
 from pathlib import Path
 
+import click
 import pytest
 
 from newsletter.app import House
+from newsletter.cli.main import main
 from newsletter.core.database import Database
 from newsletter.core.keys import open_keyring
 from newsletter.core.migrations import migrate, migrations
@@ -18,7 +21,7 @@ from newsletter.core.tokens import Purpose, Tokens
 from newsletter.dev.mailbox import Mailbox
 from newsletter.subscribing.lists import list_by_slug
 from tests.conftest import SECRET, START, ManualClock
-from tests.integration.cli.conftest import Run
+from tests.integration.cli.conftest import Run, Terminal
 
 CREATE_LIST = [
     *("list", "create", "letter", "--name", "en=Letter", "--name", "de=Brief", "--description", "en=Monthly"),
@@ -330,6 +333,46 @@ async def test_help_fits_eighty_columns(run: Run, command: list[str]) -> None:
     result = await run(*command, "--help")
     assert result.exit_code == 0
     assert max(len(line) for line in result.output.splitlines()) <= 80
+
+
+MISTYPED = [
+    [
+        "campaign",
+        "create",
+        "--uncertain",
+        "perhaps-once-more-and-then-again-and-again-until-somebody-says-that-it-is-enough",
+        "x",
+    ],
+    ["list", "create", "letter", f"--{'no-such-option-' * 3}that-anybody-has-heard-of", "x"],
+    ["suppress", "add", "ada@example.org", "--reason", "because she has told us on the telephone that she wants no more of it"],
+    ["campaign", "preview", "the number that the command campaign create has printed when it was made"],
+    ["--no-such-option-of-the-whole-program-that-anybody-here-has-heard-of-until-now", "x"],
+]
+
+
+@pytest.mark.parametrize("typed", MISTYPED, ids=lambda typed: " ".join(typed[:2])[:20])
+def test_what_is_typed_wrongly_is_told_in_eighty_columns_on_a_terminal_and_in_one_line_elsewhere(typed: list[str]) -> None:
+    with pytest.raises(click.UsageError) as raised:
+        main.main(typed, prog_name="newsletter", standalone_mode=False, terminal_width=80)
+    assert raised.value.exit_code == 2
+    elsewhere, shown = StringIO(), Terminal()
+    raised.value.show(elsewhere)
+    raised.value.show(shown)
+    *_, line = elsewhere.getvalue().splitlines()
+    assert line.startswith("Error: ")
+    assert len(line) > 80
+    longest = max(len(word) for word in line.split())
+    assert max(map(len, shown.getvalue().splitlines())) <= max(80, longest)
+    assert shown.getvalue().split() == elsewhere.getvalue().split()
+
+
+def test_a_group_without_a_command_shows_its_help_and_no_error() -> None:
+    with pytest.raises(click.UsageError) as raised:
+        main.main(["list"], prog_name="newsletter", standalone_mode=False, terminal_width=80)
+    shown = StringIO()
+    raised.value.show(shown)
+    assert "Usage: newsletter list" in raised.value.format_message()
+    assert "Error:" not in shown.getvalue()
 
 
 async def test_rate_and_relay_of_a_list_are_set_and_taken_back(run: Run) -> None:

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
-import pytest
-
-from newsletter.app import House
-from newsletter.dev.mailbox import Mailbox
-from tests.conftest import ManualClock
 from tests.integration.cli.conftest import Run
 from tests.people import People
 
 ADA = "Ada@example.org"
 CASE = ("--reason", "case 7")
-
-
-@pytest.fixture
-async def people(house: House, clock: ManualClock, mailbox: Mailbox) -> AsyncIterator[People]:
-    async with People(house, clock, mailbox) as made:
-        yield made
 
 
 async def test_evidence_of_the_deleted_is_opened_held_and_released(run: Run, people: People) -> None:
@@ -34,10 +22,10 @@ async def test_evidence_of_the_deleted_is_opened_held_and_released(run: Run, peo
     told = json.loads((await run("evidence", "open", ADA, *CASE, "--json")).output)
     assert [event["kind"] for event in told] == ["asked", "confirmed", "unsubscribed"]
 
-    assert (await run("evidence", "hold", ADA, *CASE)).output == "3 events are held.\n"
+    assert (await run("evidence", "hold", ADA, *CASE)).output == "Held: 3 events.\n"
     assert "\nHeld since" in (await run("evidence", "open", ADA, *CASE)).output
     assert (await run("evidence", "hold", ADA, *CASE)).exit_code == 1
-    assert (await run("evidence", "release", ADA)).output == "3 events are released.\n"
+    assert (await run("evidence", "release", ADA)).output == "Released: 3 events.\n"
     assert (await run("evidence", "release", ADA)).exit_code == 1
     rows = await people.house.db.fetch("select action, target from audit_log where action like 'evidence.%'")
     assert len(rows) == 6

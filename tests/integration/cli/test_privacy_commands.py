@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from newsletter.app import House
 from newsletter.cli.house import Refused
 from newsletter.consent import withdrawal_file
 from newsletter.consent.withdrawal_file import Withdrawal
-from newsletter.dev.mailbox import Mailbox
-from tests.conftest import ManualClock
 from tests.integration.cli.conftest import Run, Terminal
 from tests.people import People
 
 ADA, BEN = "ada@example.org", "ben@example.org"
-
-
-@pytest.fixture
-async def people(house: House, clock: ManualClock, mailbox: Mailbox) -> AsyncIterator[People]:
-    async with People(house, clock, mailbox) as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import pytest
 from click.testing import Result
 
-from newsletter.app import House
-from newsletter.dev.mailbox import Mailbox
 from newsletter.privacy.rules import months_later
-from tests.conftest import ManualClock
 from tests.integration.cli.conftest import Run
 from tests.people import People
 
@@ -22,12 +17,6 @@ VERBS: list[tuple[str, ...]] = [
     ("show",), ("export",), ("receipt",), ("correct", "--name", "Ada"), ("restrict",), ("resume",), ("object", "--yes"),
     ("unsubscribe",), ("erase", "--yes"),
 ]  # fmt: skip
-
-
-@pytest.fixture
-async def people(house: House, clock: ManualClock, mailbox: Mailbox) -> AsyncIterator[People]:
-    async with People(house, clock, mailbox) as made:
-        yield made
 
 
 async def said(run: Run, verb: str, *options: str, address: str = ADA, exit_code: int = 0) -> str:
@@ -54,6 +43,22 @@ async def test_every_verb_is_audited_without_the_address(run: Run, people: Peopl
         assert f"subscriber.{verb}" in actions
     for row in rows:
         assert (row["operator"], row["target"]) == ("command line", "a subscriber")
+
+
+async def test_somebodys_copy_says_in_words_what_operators_did_about_them_and_when_and_not_who(
+    run: Run, people: People
+) -> None:
+    await people.reader(ADA, "letter", "digest")
+    for verb, *options in VERBS[:-1]:
+        await said(run, verb, *options)
+    await run("suppress", "check", ADA)
+    await run("suppress", "add", ADA, "--reason", "left")
+    acts = json.loads(await said(run, "show", "--json"))["done_by_our_staff"]
+    actions = [each["action"] for each in acts]
+    assert actions[:3] == ["subscriber.show", "suppression.add", "suppression.check"], "the newest first, this look included"
+    assert {f"subscriber.{verb}" for verb, *_ in VERBS[:-1]} < set(actions)
+    assert all(each["what"] not in actions for each in acts), "each has words"
+    assert {*acts[0]} == {"what", "action", "occurred_at"}
 
 
 async def test_what_is_shown_fits_a_terminal_of_eighty_columns(run: Run, people: People) -> None:

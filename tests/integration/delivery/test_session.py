@@ -306,6 +306,19 @@ async def test_a_session_that_ended_while_nobody_used_it_says_so_at_once(relay: 
     assert (outcome.state, session.ended_early) == (DeliveryState.DEFERRED, True)
 
 
+async def test_a_goodbye_that_is_cancelled_ends_the_session_at_once_and_the_cancelling_goes_on(
+    relay: ScriptedRelay, session: Session
+) -> None:
+    """Who closes a lane cancels whoever says goodbye: one that went on would open the next session."""
+    await session.send(MAIL)
+    goodbye = asyncio.ensure_future(session.quit())
+    await asyncio.sleep(0)
+    goodbye.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await goodbye
+    assert not session.usable
+
+
 # Lost connections.
 
 

@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from newsletter.app import House
 from newsletter.core.database import Database
 from newsletter.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from newsletter.operators.accounts import Accounts
 from newsletter.operators.rules import Scope
 from newsletter.operators.service import PREFIX, Operators, audit
 from tests.conftest import START
@@ -22,13 +24,20 @@ def operators(db: Database) -> Operators:
     return Operators(db)
 
 
+@pytest.fixture
+def accounts(house: House) -> Accounts:
+    return house.accounts
+
+
 async def audited(db: Database) -> list[tuple[str, str, str]]:
     rows = await db.fetch("select operator, action, target from audit_log order by audit_id")
     return [(row["operator"], row["action"], row["target"]) for row in rows]
 
 
-async def test_a_token_is_shown_once_and_only_its_hash_is_stored(db: Database, operators: Operators) -> None:
-    await operators.create("ada", "editor", now=START)
+async def test_a_token_is_shown_once_and_only_its_hash_is_stored(
+    accounts: Accounts, db: Database, operators: Operators
+) -> None:
+    await accounts.invite("ada", "editor", None, now=START)
     token = await operators.create_token("ada", "laptop", READ, valid_for=YEAR, now=START)
     assert token.startswith(PREFIX)
     assert len(token) > 40
@@ -38,14 +47,14 @@ async def test_a_token_is_shown_once_and_only_its_hash_is_stored(db: Database, o
         assert token.removeprefix(PREFIX).encode().hex() not in row["all"]
 
 
-async def test_no_two_tokens_are_alike(operators: Operators) -> None:
-    await operators.create("ada", "editor", now=START)
+async def test_no_two_tokens_are_alike(accounts: Accounts, operators: Operators) -> None:
+    await accounts.invite("ada", "editor", None, now=START)
     made = {await operators.create_token("ada", "laptop", READ, valid_for=YEAR, now=START) for _ in range(3)}
     assert len(made) == 3
 
 
-async def test_a_token_says_who_is_calling_and_what_they_may(operators: Operators) -> None:
-    await operators.create("ada", "editor", now=START)
+async def test_a_token_says_who_is_calling_and_what_they_may(accounts: Accounts, operators: Operators) -> None:
+    await accounts.invite("ada", "editor", None, now=START)
     token = await operators.create_token("ada", "laptop", [Scope.READ, Scope.WRITE, Scope.READ], valid_for=YEAR, now=START)
     caller = await operators.caller(token, now=START)
     assert caller is not None
@@ -55,15 +64,15 @@ async def test_a_token_says_who_is_calling_and_what_they_may(operators: Operator
         caller.need(Scope.SEND)
 
 
-async def test_a_token_is_good_until_its_time_is_over(operators: Operators) -> None:
-    await operators.create("ada", "editor", now=START)
+async def test_a_token_is_good_until_its_time_is_over(accounts: Accounts, operators: Operators) -> None:
+    await accounts.invite("ada", "editor", None, now=START)
     token = await operators.create_token("ada", "laptop", READ, valid_for=timedelta(days=1), now=START)
     assert await operators.caller(token, now=START + timedelta(hours=23, minutes=59, seconds=59)) is not None
     assert await operators.caller(token, now=START + timedelta(days=1)) is None
 
 
-async def test_a_token_that_was_revoked_is_useless_at_once(operators: Operators) -> None:
-    await operators.create("ada", "editor", now=START)
+async def test_a_token_that_was_revoked_is_useless_at_once(accounts: Accounts, operators: Operators) -> None:
+    await accounts.invite("ada", "editor", None, now=START)
     kept, revoked = [await operators.create_token("ada", name, READ, valid_for=YEAR, now=START) for name in ("kept", "lost")]
     number = next(row.token_id for row in await operators.tokens() if row.name == "lost")
     await operators.revoke_token(number, now=START)
@@ -74,8 +83,8 @@ async def test_a_token_that_was_revoked_is_useless_at_once(operators: Operators)
             await operators.revoke_token(unknown, now=START)
 
 
-async def test_an_operator_who_is_disabled_is_nobody(db: Database, operators: Operators) -> None:
-    await operators.create("ada", "editor", now=START)
+async def test_an_operator_who_is_disabled_is_nobody(accounts: Accounts, db: Database, operators: Operators) -> None:
+    await accounts.invite("ada", "editor", None, now=START)
     token = await operators.create_token("ada", "laptop", READ, valid_for=YEAR, now=START)
     await db.execute("update operator set disabled_at = now()")
     assert await operators.caller(token, now=START) is None
@@ -88,17 +97,17 @@ async def test_what_is_no_token_of_ours_belongs_to_nobody(operators: Operators) 
         assert await operators.caller(token, now=START) is None
 
 
-async def test_what_does_not_fit_is_refused_and_leaves_nothing(db: Database, operators: Operators) -> None:
-    await operators.create("ada", "editor", now=START)
+async def test_what_does_not_fit_is_refused_and_leaves_nothing(accounts: Accounts, db: Database, operators: Operators) -> None:
+    await accounts.invite("ada", "editor", None, now=START)
     before = await audited(db)
     for name, role in (("", "editor"), (" ", "editor"), ("x" * 101, "editor"), ("a\x1b[31mb", "editor"), ("ben", "king")):
         with pytest.raises(
             InvalidInput,
             match=r"needs a (name of 1 to 100 characters|role: owner, editor, viewer)",
         ):
-            await operators.create(name, role, now=START)
-    with pytest.raises(Conflict, match="of that name already"):
-        await operators.create(" ada ", "owner", now=START)
+            await accounts.invite(name, role, None, now=START)
+    with pytest.raises(Conflict, match="of that name: choose another"):
+        await accounts.invite(" ada ", "owner", None, now=START)
     for scopes in ([], ["everything"], ["campaigns:read", "everything"]):
         with pytest.raises(InvalidInput, match="needs scopes out of"):
             await operators.create_token("ada", "laptop", scopes, valid_for=YEAR, now=START)
@@ -117,9 +126,9 @@ async def test_what_does_not_fit_is_refused_and_leaves_nothing(db: Database, ope
 @pytest.mark.parametrize(
     "name", ["schedule", "Command  Line", " first start", "NOBODY", "operator 7", "Operator７", "demo", "operator"]
 )
-async def test_nobody_is_called_like_what_the_log_says_of_others(operators: Operators, name: str) -> None:
+async def test_nobody_is_called_like_what_the_log_says_of_others(accounts: Accounts, operators: Operators, name: str) -> None:
     with pytest.raises(InvalidInput, match="stands in the log"):
-        await operators.create(name, "editor", now=START)
+        await accounts.invite(name, "editor", None, now=START)
 
 
 async def test_the_first_credentials_are_given_once_in_a_databases_life(operators: Operators) -> None:
@@ -144,8 +153,10 @@ async def test_the_owner_whom_the_first_start_adds_is_on_record(db: Database, op
     ]
 
 
-async def test_an_owner_who_was_there_before_is_not_said_to_be_added(db: Database, operators: Operators) -> None:
-    await operators.create("owner", "owner", now=START)
+async def test_an_owner_who_was_there_before_is_not_said_to_be_added(
+    accounts: Accounts, db: Database, operators: Operators
+) -> None:
+    await accounts.invite("owner", "owner", None, now=START)
     await operators.first_credentials(now=START)
     assert [action for _, action, _ in await audited(db)] == ["operator.create", "token.create"]
 
@@ -156,13 +167,13 @@ async def test_two_first_starts_at_once_give_them_once(operators: Operators) -> 
     assert len(await operators.tokens()) == 1
 
 
-async def test_what_was_done_is_on_record_with_who_did_it(db: Database, operators: Operators) -> None:
-    number = await operators.create("ada", "editor", now=START)
+async def test_what_was_done_is_on_record_with_who_did_it(accounts: Accounts, db: Database, operators: Operators) -> None:
+    number = (await accounts.invite("ada", "editor", None, now=START)).operator_id
     await operators.create_token("ada", "laptop", READ, valid_for=YEAR, now=START, by="ada")
     (row,) = await operators.tokens()
     await operators.revoke_token(row.token_id, now=START, by="ben")
     assert await audited(db) == [
-        ("command line", "operator.create", f"operator {number}"),
+        ("command line", "operator.create", f"operator {number} ada as editor"),
         ("ada", "token.create", f"token {row.token_id} of ada"),
         ("ben", "token.revoke", f"token {row.token_id}"),
     ]

@@ -12,11 +12,16 @@ from newsletter.app import House
 from newsletter.consent.rules import LEFT_FOR, REFUSED_FOR
 from newsletter.core.promises import Kept
 from newsletter.core.queries import REGISTRY
+from newsletter.operators.service import audit
 from tests.conftest import ManualClock
 
 ADA = UUID(int=1)
 YEAR = timedelta(days=365)
 AUDIT = "insert into audit_log (occurred_at, operator, action, target) values ($1, 'ops', 'list.create', 'list 1')"
+SUBSCRIBER = (
+    "insert into subscriber (subscriber_id, address, domain, language, created_at)"
+    " values ($1, 'ada@example.org', 'example.org', 'en', $2)"
+)
 RUN = "insert into retention_run (promise, started_at, finished_at, removed) values ('left', $1, $1, 1)"
 WITHDRAWAL = "insert into withdrawal (kind, subscriber_id, occurred_at) values ($2, $3, $1)"
 
@@ -35,6 +40,17 @@ async def test_the_oldest_is_told_by_when_it_fell_due(house: House, clock: Manua
     assert await kept(house, name, clock.at - timedelta(seconds=1)) == Kept(0)
     clock.move(hours=3)
     assert await kept(house, name, clock.at) == Kept(2, due_at)
+
+
+async def test_a_line_of_the_log_takes_along_whom_it_is_about(house: House, clock: ManualClock) -> None:
+    """No foreign key does it: see migration 21."""
+    await house.db.execute(SUBSCRIBER, ADA, clock.at)
+    for days in (0, 1):
+        await audit(house.db, "ops", "subscriber.show", "a subscriber", clock.at + timedelta(days=days), about=ADA)
+    assert await house.db.fetchval("select count(*) from audit_subject") == 2
+    assert (await kept(house, "audit-log", clock.at + YEAR)).removed == 1
+    left = "select count(*) from audit_subject join audit_log using (audit_id)"
+    assert await house.db.fetchval("select count(*) from audit_subject") == await house.db.fetchval(left) == 1
 
 
 async def test_withdrawals_fall_due_each_by_its_kind(house: House, clock: ManualClock) -> None:

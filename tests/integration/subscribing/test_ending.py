@@ -245,11 +245,13 @@ async def test_suppressing_a_reader_ends_what_they_read_by_the_same_clock(
 
 async def test_a_suppressed_stranger_is_known_by_a_code_alone(people: People) -> None:
     await suppressing(people).add(ADA, Reason.OBJECTED, slug=None, by="ops", now=people.clock.at)
-    (found,) = await suppressing(people).check("Ada@example.org", now=people.clock.at)
+    (found,) = await suppressing(people).check("Ada@example.org", by="ops", now=people.clock.at)
     assert (found.list_id, found.reason, found.until) == (0, "objected", None)
     assert not await people.is_known(ADA)
-    rows = await people.house.db.fetch("select operator, action, target from audit_log")
-    assert [tuple(row) for row in rows] == [("ops", "suppression.add", "objected, every list")]
+    rows = await people.house.db.fetch("select operator, action, target from audit_log order by audit_id")
+    assert [tuple(row) for row in rows] == [
+        ("ops", "suppression.add", "objected, every list"), ("ops", "suppression.check", "an address")]  # fmt: skip
+    assert await people.count("audit_subject") == 0, "nobody is here whom they could be about"
 
 
 async def test_an_import_keeps_codes_and_tells_bad_lines_by_their_number(people: People) -> None:

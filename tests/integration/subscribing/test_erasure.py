@@ -60,6 +60,7 @@ async def leave_traces(people: People, address: str) -> str:
             await people.decide()
     await people.house.db.execute("update signup_request set not_before = expires_at where replaces = $1", who)
     await people.house.rights.restrict(who, EVERY_LIST, months=None, by=page, now=people.clock.at)
+    await people.house.my_data.held_for_operator(who, "show", operator="Ops", now=people.clock.at)
     await people.unsubscribe(address, "digest")
     answer = await people.unsubscribe(address, "letter")
     people.clock.move(minutes=10)

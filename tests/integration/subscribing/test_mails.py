@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from newsletter.delivery import store
-from newsletter.subscribing.lists import set_relay
+from newsletter.subscribing import lists_store
 from newsletter.subscribing.mails import SubscriptionMails
 from tests.people import People
 
@@ -164,7 +164,7 @@ async def test_a_mail_that_nobody_wants_any_more_is_not_sent(people: People) -> 
 
 async def test_mail_goes_by_the_relay_that_the_lists_sender_names(people: People) -> None:
     db, now = people.house.db, people.clock.at
-    await set_relay(db, "letter", "eu")
+    await lists_store.set_relay(db, sender_id=people.letter.sender.sender_id, relay="eu")
     await people.sign_up(ADA)
     (queued,) = await store.claim_mails(db, now=now, lease_until=now + timedelta(minutes=2), size=2)
     mail = await SubscriptionMails(people.house.links).compose(db, queued, now)

@@ -108,6 +108,7 @@ async def test_whoever_left_the_last_list_is_gone_fourteen_days_later(people: Pe
 async def test_a_new_request_does_not_put_it_off_and_begins_a_life_of_its_own(people: People) -> None:
     """Anybody can make one, with any address: it must neither break the promise nor be broken by it."""
     await people.reader(ADA, "letter", "digest", name="Ada")
+    await people.house.my_data.held_for_operator(people.id_of(ADA), "show", operator="Ops", now=people.clock.at)
     await people.unsubscribe(ADA, "letter")
     await people.unsubscribe(ADA, "digest")
     left_at = people.clock.at
@@ -123,6 +124,8 @@ async def test_a_new_request_does_not_put_it_off_and_begins_a_life_of_its_own(pe
         assert await people.count(table, f"{moment} < $1", asked_at) == 0, table
         assert await people.count(table) == 1, table
     assert await people.count("consent_origin") == await people.count("confirmation") == 1
+    assert await people.count("audit_log") == 1
+    assert await people.count("audit_subject") == 0, "what was done about the old life is nobody's any more"
     assert await people.count("subscriber", "name = '' and left_at is null") == 1
     assert await people.count("subscription", "num_nonnulls(confirmed_at, unsubscribed_at, unsubscribed_via) = 0") == 1
     assert await people.suppressions(ADA) == {(people.letter.list_id, "left"), (people.digest.list_id, "left")}

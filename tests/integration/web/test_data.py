@@ -144,6 +144,15 @@ async def test_everything_is_shown_in_plain_words(site: Site, path: str) -> None
         assert words in shown.words, words
 
 
+async def test_that_our_staff_looked_is_said(site: Site, path: str, clock: ManualClock) -> None:
+    assert "Our staff" not in (await page(await do(site, path, "open"))).words
+    for times in ("1 time, on 21 November 2026", "2 times, last on 21 November 2026"):
+        await site.house.my_data.held_for_operator(site.id_of(READER), "show", operator="Grace", now=clock.at)
+        words = (await page(await do(site, path, "open"))).words
+        assert f"Our staff looked at this, or changed something, {times}." in words
+        assert "Grace" not in words
+
+
 async def test_a_page_of_german_data_is_german(site: Site, path: str) -> None:
     shown = await page(await site.post(f"{path}?lang=de", {"do": "open"}))
     assert shown.all("html")[0]["lang"] == "de"

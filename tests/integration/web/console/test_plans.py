@@ -23,7 +23,7 @@ from tests.integration.web.console.conftest import Operator
 from tests.integration.web.site import Site
 
 BIG = ("subscriber", "subscription", "delivery", "consent_event", "consent_origin", "batch", "withdrawal", "suppression",
-       "audit_log", "evidence", "confirmation")  # fmt: skip
+       "audit_log", "audit_subject", "evidence", "confirmation")  # fmt: skip
 FEW = 300
 """Rows of a large table that a statement may come by without an index that leads it there."""
 ALLOWED = {

@@ -356,6 +356,19 @@ async def test_a_forgotten_password_is_set_anew_by_a_mail_and_all_sessions_end(e
     assert location(await editor.get("/console/account")).startswith(SIGN_IN)
 
 
+async def test_whoever_is_invited_and_types_an_address_that_is_anothers_is_asked_again(
+    editor: Operator, clock: ManualClock
+) -> None:
+    invited = await editor.house.accounts.invite("Ben", "viewer", None, now=clock.at)
+    path = urlsplit(invited.link).path
+    form = {"password": "boots slip lamp tide", "again": "boots slip lamp tide"}
+    refused = await editor.client.post(path, data=form | {"email": editor.address}, headers=SAME_SITE)
+    page = Page(await refused.text())
+    assert (refused.status, page.field("email")["value"]) == (422, editor.address)
+    assert "with that address already. Please type another." in page.words
+    assert (await editor.client.post(path, data=form | {"email": "ben@house.example"}, headers=SAME_SITE)).status == 200
+
+
 async def test_links_lapse(editor: Operator, clock: ManualClock) -> None:
     invited = await editor.house.accounts.invite_again(editor.operator_id, now=clock.at)
     clock.move(days=3)
