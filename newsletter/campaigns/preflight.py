@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import unescape
 from typing import Protocol
 
 from newsletter.campaigns import writing_store
-from newsletter.campaigns.content import CompiledContent, Reader
+from newsletter.campaigns.content import CompiledContent, Reader, taken_out_of
+from newsletter.campaigns.holes import Hole, holes
 from newsletter.campaigns.image_address import hash_in
 from newsletter.campaigns.looking import Look, look_at
 from newsletter.campaigns.service import Campaigns, Preview
@@ -39,6 +40,10 @@ LINKS_WITHIN = 20.0
 """Seconds for all links together."""
 SLOW = 60.0
 """Seconds of one processor that logic may take, over all readers, before it is worth a word."""
+MOST_KINDS = 12
+"""Of markup that was taken out, that are named."""
+MOST_HOLES = 10
+"""Places that are named."""
 TRIED = 200
 """Readers for whom a letter is worked out, to know what one costs."""
 MARKER = "qzxreaderqzx"
@@ -160,6 +165,7 @@ class Preflight:
         except InvalidContent as error:
             return (_broken(Fault(str(error), error.field or "body", error.line)),)
         content = letter.contents[language]
+        draft = (await self._writing.text(page, language)).draft
         look = look_at(preview.words.html)
         unnamed = await asyncio.to_thread(content.render, Reader("", "", f"{self._base_url}/unsubscribe/"))
         links = _every(look.links, look_at(unnamed.html).links)
@@ -169,9 +175,10 @@ class Preflight:
             await self._images(look),
             size_check(len(preview.words.html.encode())),
             text_check(preview.words.text, look.words),
+            *removed_check(await asyncio.to_thread(taken_out_of, draft)),
             _way_out(preview, links),
             await self._spam(preview.message),
-            _fields(content, sample, readers),
+            _fields(content, holes(draft, content.html.constants), sample, readers),
             await asyncio.to_thread(_logic, content, readers),
         )
 
@@ -302,6 +309,17 @@ def text_check(text: str, words: str) -> Check:
     return Check(title, Result.GOOD, f"{written:,} words, beside {shown:,} in the HTML part.")
 
 
+def removed_check(removed: Mapping[str, int]) -> Sequence[Check]:
+    """Of what the sanitiser takes out. Nothing is said where it takes nothing."""
+    if not removed:
+        return ()
+    kinds = sorted(removed, key=lambda kind: (-removed[kind], kind))
+    told = ", ".join(f"{removed[kind]:,} × {kind[:40]}" for kind in kinds[:MOST_KINDS])
+    more = f", and {len(kinds) - MOST_KINDS} kinds more" if len(kinds) > MOST_KINDS else ""
+    todo = "Look at the preview: it is what is sent. Mail programs show none of this, or call it dangerous; do without it."
+    return (Check("Left out of the HTML", Result.WARN, f"Removed: {told}{more}.", todo),)
+
+
 def _every(named: Sequence[str], unnamed: Sequence[str]) -> list[str]:
     """The links of both renderings, once each. One that holds a merge field is there as the one with the name alone."""
     begins = tuple(link.partition(MARKER)[0] for link in named if MARKER in link)
@@ -327,7 +345,7 @@ def _way_out(preview: Preview, links: Sequence[str]) -> Check:
     )
 
 
-def _fields(content: CompiledContent, sample: Sequence[SampleRow], readers: int) -> Check:
+def _fields(content: CompiledContent, left: Sequence[Hole], sample: Sequence[SampleRow], readers: int) -> Check:
     title = "Merge fields"
     if "name" not in content.fields:
         return Check(title, Result.GOOD, "The reader's name is not used: all get the same words.")
@@ -336,10 +354,12 @@ def _fields(content: CompiledContent, sample: Sequence[SampleRow], readers: int)
         return Check(title, Result.GOOD, "There are no readers yet whose name could be missing.")
     about = "About " if readers > asked else ""
     found = f"{about}{named * 100 / asked:.0f} % of the readers have given a name ({named:,} of {asked:,} looked at)."
+    if not left:
+        return Check(title, Result.GOOD, f"{found} The others read words of their own.")
     if named == asked:
         return Check(title, Result.GOOD, found)
-    todo = 'Read the preview without a name: give the others a word of their own, such as {{ name | default: "reader" }}.'
-    return Check(title, Result.GOOD if named * 2 >= asked else Result.WARN, found, todo)
+    todo = 'The others see a gap where these stand: give them a word of their own, such as {{ name | default: "reader" }}.'
+    return Check(title, Result.WARN, found, todo, tuple(map(str, left[:MOST_HOLES])))
 
 
 def _logic(content: CompiledContent, readers: int) -> Check:
