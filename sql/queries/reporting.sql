@@ -88,6 +88,8 @@ order by r.next_at;
 update campaign_report set next_at = :next_at where campaign_id = :campaign_id;
 
 -- name: finish_report
+-- After the last one nothing is counted anew, nor does erasing fold anything by domain.
+with over as (delete from delivery_folded_domain where campaign_id = :campaign_id and :next_at::timestamptz is null)
 update campaign_report set as_of = :as_of, took = :took, next_at = :next_at where campaign_id = :campaign_id;
 
 -- name: count_reasons
@@ -115,19 +117,26 @@ on conflict (campaign_id, state, reason) do update set count = r.count + exclude
 delete from campaign_domain where campaign_id = :campaign_id;
 
 -- name: count_domains
--- What became of the mails to each domain that was tried. Where few readers are, they are put together.
-with each as (
-  select p.domain, count(*) as tried, count(*) filter (where d.state = 'accepted') as accepted,
-         count(*) filter (where d.state = 'deferred') as deferred, count(*) filter (where d.state = 'failed') as failed,
-         count(*) filter (where d.state = 'uncertain') as uncertain
+-- What became of the mails to each domain that was tried, to readers who were erased since among them. Where few readers are, they
+-- are put together; of how many domains the erased were is not known.
+with sums as (
+  select p.domain, d.state, count(*) as count
   from delivery d join subscriber p using (subscriber_id)
   where d.campaign_id = :campaign_id and d.week = :week and d.state in ('accepted', 'deferred', 'failed', 'uncertain')
     and d.attempts > 0
-  group by p.domain
+  group by 1, 2
+  union all
+  select domain, state, count from delivery_folded_domain where campaign_id = :campaign_id
+), each as (
+  select domain, sum(count)::bigint as tried, coalesce(sum(count) filter (where state = 'accepted'), 0) as accepted,
+         coalesce(sum(count) filter (where state = 'deferred'), 0) as deferred,
+         coalesce(sum(count) filter (where state = 'failed'), 0) as failed,
+         coalesce(sum(count) filter (where state = 'uncertain'), 0) as uncertain
+  from sums group by domain
 )
 insert into campaign_domain (campaign_id, domain, domains, tried, accepted, deferred, failed, uncertain)
-select :campaign_id, case when tried >= :fewest then domain else '' end, count(*), sum(tried), sum(accepted), sum(deferred),
-       sum(failed), sum(uncertain)
+select :campaign_id, case when domain <> '' and tried >= :fewest then domain else '' end,
+       greatest(count(*) filter (where domain <> ''), 1), sum(tried), sum(accepted), sum(deferred), sum(failed), sum(uncertain)
 from each group by 2;
 
 -- name: report_made
