@@ -28,6 +28,15 @@ select c.state, c.planned, s.attempting, s.accepted, s.deferred, s.failed, s.unc
 from campaign c join campaign_standing s using (campaign_id)
 where c.campaign_id = :campaign_id;
 
+-- name: paces
+-- Receivers that were slowed down lately, or whose mails stand in line; `domain` is empty where the campaign's report does not name
+-- it. Asked once a second for whoever watches; the table has a row for each domain that has a rate.
+select p.name, coalesce(c.domain, '') as domain, p.free_at, p.slow_rate, p.slowed_at
+from pace p
+left join campaign_domain c on c.campaign_id = :campaign_id and c.domain <> '' and p.name = 'domain:' || c.domain
+where p.name like 'domain:%' and (p.slowed_at > :slowed_since or p.free_at > :free_after)
+order by c.domain is null, c.tried desc, p.name limit :most;
+
 -- name: open_report
 -- From the start on.
 insert into campaign_report (campaign_id, next_at) values (:campaign_id, :now) on conflict do nothing;

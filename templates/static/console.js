@@ -170,6 +170,7 @@ document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest
       return;
     }
     for (const [name, words] of Object.entries(told.figures)) write(document.querySelector(`[data-live="${name}"]`), words);
+    for (const pace of document.querySelectorAll("[data-pace]")) write(pace, told.paces[pace.dataset.pace] || "");
     const bar = page.querySelector("progress");
     if (bar) bar.value = told.percent;
     write(page.querySelector("[data-said]"), told.said);
