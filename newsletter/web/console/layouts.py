@@ -33,9 +33,9 @@ says(
 @routes.get(LAYOUTS, Right.LOOK)
 async def show_all(request: web.Request) -> web.Response:
     after = request.query.get("after", "").replace("\0", "")
-    found = await services(request).layouts.page(after=after)
-    following = found[-1].name if len(found) == PAGE else ""
-    return await console_page(request, "layouts.html", title="Layouts", layouts=found, following=following)
+    found = await services(request).layouts.page(after=after, size=PAGE + 1)
+    following = found[PAGE - 1].name if len(found) > PAGE else ""
+    return await console_page(request, "layouts.html", title="Layouts", layouts=found[:PAGE], following=following)
 
 
 @routes.get(f"{LAYOUTS}/new", Right.WRITE)
