@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from newsletter.campaigns.content import Draft
 from newsletter.campaigns.merge import FIELDS, TEXT, Parts, Piece, nested, split
 
-_SOMEBODY = "qzxreaderqzx"
+MARKER = "qzxreaderqzx"
+"""A name that nobody has: where it turns up, a merge field stands."""
 
 
 @dataclass(frozen=True)
@@ -56,5 +57,5 @@ def _is_hole(piece: Piece, values: Mapping[str, str]) -> bool:
         return False
     template = TEXT.from_string(piece.source)
     without = template.render(**nested(values))
-    named = template.render(**nested({**values, "name": _SOMEBODY}))
-    return not without.strip() or without == re.sub(_SOMEBODY, "", named, flags=re.IGNORECASE)
+    named = template.render(**nested({**values, "name": MARKER}))
+    return not without.strip() or without == re.sub(MARKER, "", named, flags=re.IGNORECASE)

@@ -13,8 +13,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from newsletter.app import House
+from newsletter.campaigns.checks import Check
 from newsletter.campaigns.content import Draft, Format
-from newsletter.campaigns.preflight import Answer, Check, Preflight, Report
+from newsletter.campaigns.preflight import Answer, Preflight, Report
 from newsletter.campaigns.spam import spam_score
 from newsletter.core.findings import Finding, Result, good, warn
 from newsletter.subscribing.lists import Sender
