@@ -249,7 +249,7 @@ async def test_receivers_that_are_slowed_down_are_marked_and_small_ones_are_not_
     site: Site, house: House, clock: ManualClock, viewer: Operator
 ) -> None:
     for count, domain in ((22, "big.example"), (20, "calm.example"), (2, "tiny.example")):
-        await readers(house, count, domain=domain)
+        await add_readers(house, count, domain=domain)
     number = await begun(house)
     await sent_out(house)
     await house.reporting.make_due(now=clock.at, before_each=_nothing)

@@ -174,7 +174,7 @@ async def test_an_erased_reader_stays_in_the_totals(
 async def test_receivers_add_up_to_the_totals_however_many_are_erased(site: Site, house: House, clock: ManualClock) -> None:
     """While it is under way, before the first report and between two; a domain is kept only where it was named before."""
     for count, domain in ((24, "big.example"), (12, "middle.example"), (3, "tiny.example")):
-        await readers(house, count, domain=domain)
+        await add_readers(house, count, domain=domain)
     number = await begun(house)
     await sent_out(house)
     await house.db.execute("update campaign set state = 'paused', finished_at = null")

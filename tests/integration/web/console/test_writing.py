@@ -98,10 +98,12 @@ async def test_a_viewer_looks_at_previews_and_writes_nothing(hire: Hire, site: S
         assert (await viewer.get(f"/console/campaigns/{path}")).status == 403
     for path in (f"{number}/edit", f"{number}/autosave", f"{number}/test", f"{number}/preview", f"{number}/versions/restore"):
         assert (await viewer.post(f"/console/campaigns/{path}", typed())).status == 403
-    for path in ("images", "layouts"):
+    assert (await editor.post("/console/layouts/new", layout(body="Dear {{ name }}"))).status == 303
+    for path in ("images", "layouts", "layouts/1"):
         page = await viewer.page(f"/console/{path}")
         assert [each["action"] for each in page.all("form")] == ["/console/sign-out"], "no form and no link that only fails"
         assert not [each for each in page.all("a") if (each["href"] or "").endswith("/new")]
+    assert "Dear {{ name }}" in page.words
 
 
 # Saving.
