@@ -97,23 +97,21 @@ order by r.next_at;
 update campaign_report set next_at = :next_at where campaign_id = :campaign_id;
 
 -- name: finish_report
--- After the last one nothing is counted anew, nor does erasing fold anything by domain.
-with over as (delete from delivery_folded_domain where campaign_id = :campaign_id and :next_at::timestamptz is null)
+-- After the last one nothing is counted anew, nor does erasing fold anything for it.
+with domains as (delete from delivery_folded_domain where campaign_id = :campaign_id and :next_at::timestamptz is null),
+     replies as (delete from delivery_folded_reply where campaign_id = :campaign_id and :next_at::timestamptz is null)
 update campaign_report set as_of = :as_of, took = :took, next_at = :next_at where campaign_id = :campaign_id;
 
 -- name: count_reasons
--- What relays said of whom they did not take, in few groups: codes, and what can be told from the words alone.
-select state, coalesce(reply_code, 0)::integer as code, coalesce(reply_status, '') as status, paced,
-       case when reply ~* 'gr[ae]y.?list' then 'greylisted'
-            when reply ~* 'quota|(mailbox|inbox).{0,20}full' then 'full'
-            when reply ~* 'spam|virus|malware|phish|content' then 'content'
-            when reply ~* 'block|blacklist|reputation|spf|dkim|dmarc|reverse dns|ptr' then 'sender'
-            when reply ~* 'rate|too many|too fast|throttl' then 'busy'
-            else '' end as hint,
+-- What relays said of whom they did not take, in few groups: codes, and what can be told from the words alone. Readers who were erased
+-- since are groups of their own.
+select state, coalesce(reply_code, 0)::integer as code, coalesce(reply_status, '') as status, paced, reply_hint(reply) as hint,
        count(*)::bigint as count
 from delivery
 where campaign_id = :campaign_id and week = :week and state in ('deferred', 'failed', 'uncertain', 'skipped')
-group by 1, 2, 3, 4, 5;
+group by 1, 2, 3, 4, 5
+union all
+select state, code, status, false, hint, count from delivery_folded_reply where campaign_id = :campaign_id;
 
 -- name: drop_reasons
 delete from campaign_reason where campaign_id = :campaign_id;
