@@ -33,7 +33,7 @@ where c.campaign_id = :campaign_id;
 -- it. Asked once a second for whoever watches; the table has a row for each domain that has a rate.
 select p.name, coalesce(c.domain, '') as domain, p.free_at, p.slow_rate, p.slowed_at
 from pace p
-left join campaign_domain c on c.campaign_id = :campaign_id and c.domain <> '' and p.name = 'domain:' || c.domain
+left join campaign_domain c on c.campaign_id = :campaign_id and c.domain = substr(p.name, length('domain:') + 1)
 where p.name like 'domain:%' and (p.slowed_at > :slowed_since or p.free_at > :free_after)
 order by c.domain is null, c.tried desc, p.name limit :most;
 
