@@ -358,7 +358,8 @@ class House:
 
     @cached_property
     def watching(self) -> Watching:
-        return Watching(self.db, self.clock.now)
+        limits = limits_of(self.settings.relays, self.settings.domain_rates)
+        return Watching(self.db, self.clock.now, limits=limits)
 
     @cached_property
     def test_courier(self) -> Courier:

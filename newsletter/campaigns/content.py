@@ -21,6 +21,7 @@ from newsletter.campaigns.markup import finished, mark_tags, markdown_to_html
 from newsletter.campaigns.merge import READER_FIELDS, Parts, Piece, split
 from newsletter.campaigns.plaintext import to_text
 from newsletter.campaigns.prepared import Prepared, StandIns, literal_html, literal_text, prepare, printable
+from newsletter.campaigns.sanitise import taken_out
 from newsletter.core.errors import InvalidContent, InvalidInput
 from newsletter.delivery.headers import check_header_text
 
@@ -161,6 +162,13 @@ def compile_content(draft: Draft, *, frame: Frame) -> CompiledContent:
         ready.fields,
         frame.list_name,
     )
+
+
+def taken_out_of(draft: Draft) -> Mapping[str, int]:
+    """What the sanitiser takes out of a body in HTML, by kind and how often. Raises InvalidContent as compiling it does."""
+    if draft.format != Format.HTML:
+        return {}
+    return taken_out(StandIns(repr(draft)).protect(split(_body(draft.body), where="body")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from newsletter.campaigns import writing_store
 from newsletter.campaigns.image_address import displayed
 from newsletter.campaigns.writing_store import ImageRow
 from newsletter.core.audit import Audit
-from newsletter.core.database import Database
+from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, InvalidInput, NotFound, TooMany
 from newsletter.core.logs import get_logger
 
@@ -143,17 +143,19 @@ class Images:
 
     async def users(self, found: str) -> list[str]:
         """What shows it, in words; ten campaigns and ten layouts at most."""
-        campaigns = await writing_store.image_campaigns(self._db, hash=found)
-        layouts = await writing_store.image_layouts(self._db, hash=found)
+        return await self._users(self._db, found)
+
+    async def _users(self, db: Connection, found: str) -> list[str]:
+        campaigns = await writing_store.image_campaigns(db, hash=found)
+        layouts = await writing_store.image_layouts(db, hash=found)
         return [f"campaign “{each.name}”" for each in campaigns] + [f"layout “{name}”" for name in layouts]
 
     async def delete(self, found: str, *, by: str, now: datetime) -> None:
-        """Raises `Conflict` while something shows it: mails that were sent load it from here."""
-        await self.one(found)
+        """Raises `NotFound`, and `Conflict` while something shows it: mails that were sent load it from here."""
         async with self._db.transaction() as db:
-            users = [f"campaign “{each.name}”" for each in await writing_store.image_campaigns(db, hash=found)]
-            users += [f"layout “{name}”" for name in await writing_store.image_layouts(db, hash=found)]
-            if users:
+            if not _HASH.fullmatch(found) or not await writing_store.hold_image(db, hash=found):
+                raise NotFound("There is no such image: it may have been deleted.")
+            if users := await self._users(db, found):
                 raise Conflict(
                     f"This image is shown by {', '.join(users[:3])}{' and others' if len(users) > 3 else ''}: it stays, since"
                     " mails that were sent load it from here. Take it out of drafts and layouts first."

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from newsletter.campaigns.content import CompiledContent, RenderedMail
 from newsletter.campaigns.content import Reader as Recipient
-from newsletter.core.i18n import long_date
+from newsletter.core.i18n import long_date, translations
 from newsletter.core.mac import Mac
 from newsletter.delivery.compiled import CompiledMessage, compile_message
 from newsletter.delivery.headers import (
@@ -57,6 +57,8 @@ class Letter:
     message_domain: str
     hashed: bool = False
     """The bodies are hashed as well, since the mails are going to be signed."""
+    is_trial: bool = False
+    """For whoever tries it out, which its subject says first: in an inbox nobody would know it from the real one."""
     _compiled: dict[str, CompiledMessage] = field(default_factory=dict, init=False, repr=False, compare=False)
     """By language."""
     _days: dict[tuple[int, str], str] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -74,7 +76,7 @@ class Letter:
             f"Message-ID: <{self._code(reader.subscriber_id)}.{self._mark}>\r\nList-Unsubscribe: <{url}>\r\n",
         )
         if content.has_own_subjects:
-            own = own.followed_by(written(TextHeader("Subject", content.subject_line(values))))
+            own = own.followed_by(written(TextHeader("Subject", self._subject(language, values))))
         message = self._compiled.get(language) or self._compile(language)
         composed = message.fill(own, values, digest=self.hashed)
         sender = self.mailing_list.sender
@@ -110,7 +112,7 @@ class Letter:
         if sender.reply_to:
             common.append(MailboxHeader("Reply-To", (Mailbox("", sender.reply_to),)))
         if not content.has_own_subjects:
-            common.append(TextHeader("Subject", content.subject_line({})))
+            common.append(TextHeader("Subject", self._subject(language, {})))
         common += [
             TokenHeader("List-Id", f"<{self.mailing_list.list_id_header}>"),
             TokenHeader("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),  # RFC 8058
@@ -124,6 +126,10 @@ class Letter:
         message = compile_message(common, text=content.text.content, html=content.html.content, boundary=boundary)
         self._compiled[language] = message
         return message
+
+    def _subject(self, language: str, values: Mapping[str, str]) -> str:
+        line = self.contents[language].subject_line(values)
+        return translations(language).gettext("[Test]") + f" {line}" if self.is_trial else line
 
     def _recipient(self, reader: Reader, language: str, url: str) -> Recipient:
         return Recipient(reader.name, self._day(reader.confirmed_at, language), url)

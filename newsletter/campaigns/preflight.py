@@ -8,20 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from html import unescape
 from typing import Protocol
 
 from newsletter.campaigns import writing_store
-from newsletter.campaigns.content import CompiledContent, Reader
+from newsletter.campaigns.checks import (
+    SAMPLE,
+    Check,
+    broken_check,
+    fields_check,
+    languages_check,
+    left_out_lines,
+    logic_check,
+    removed_check,
+    size_check,
+    text_check,
+    way_out_check,
+)
+from newsletter.campaigns.content import Reader, taken_out_of
+from newsletter.campaigns.holes import MARKER, holes
 from newsletter.campaigns.image_address import hash_in
 from newsletter.campaigns.looking import Look, look_at
-from newsletter.campaigns.service import Campaigns, Preview
+from newsletter.campaigns.service import Campaigns
 from newsletter.campaigns.writing import Fault, Page, Writing
-from newsletter.campaigns.writing_store import LeftOut, SampleRow
+from newsletter.campaigns.writing_store import SampleRow
 from newsletter.core.database import Database
 from newsletter.core.errors import InvalidContent
 from newsletter.core.findings import Finding, Result
@@ -29,21 +41,9 @@ from newsletter.core.i18n import language_name
 from newsletter.delivery import store as delivery
 from newsletter.subscribing.lists import MailingList, Sender
 
-GMAIL_CUTS_AT = 102 * 1024
-"""Octets of HTML that Gmail shows; the rest, the way out in it, is behind a link."""
-NEARLY = 90 * 1024
-SAMPLE = 5000
-"""Readers that are looked at for how many have a name, are suppressed, speak what: of larger lists a fair sample."""
 MOST_LINKS = 50
 LINKS_WITHIN = 20.0
 """Seconds for all links together."""
-SLOW = 60.0
-"""Seconds of one processor that logic may take, over all readers, before it is worth a word."""
-TRIED = 200
-"""Readers for whom a letter is worked out, to know what one costs."""
-MARKER = "qzxreaderqzx"
-"""A name that nobody has: where it turns up, a merge field stands."""
-
 FREEMAIL = frozenset(
     re.findall(
         r"[\w.-]+",
@@ -53,25 +53,6 @@ FREEMAIL = frozenset(
     )
 )
 """Domains of mail providers: nobody else may send in their name."""
-_LEFT_OUT = {
-    "left": "left and were deleted; they have not signed up again",
-    "complained": "complained about a mail",
-    "bounced": "have a mailbox that refused mail for good",
-    "refused": "said that they did not ask for this",
-    "objected": "objected to all mail",
-    "restricted": "have paused their letters",
-}
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line. `todo` is empty where there is nothing to do; `details` are single things that it is about."""
-
-    title: str
-    result: Result
-    found: str
-    todo: str = ""
-    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,7 +121,7 @@ class Preflight:
         readers = await delivery.count_audience(self._db, list_id=page.mailing_list.list_id)
         general = [
             *(await self._audience(page.mailing_list, readers, now)),
-            _languages(page, sample),
+            languages_check(page, sample),
             *(await self._sender(page.mailing_list, now)),
         ]
         by_language = []
@@ -158,8 +139,9 @@ class Preflight:
             letter = await self._campaigns.letter(page.campaign_id, language)
             preview = await self._campaigns.preview(page.campaign_id, language=language, name=MARKER, now=now)
         except InvalidContent as error:
-            return (_broken(Fault(str(error), error.field or "body", error.line)),)
+            return (broken_check(Fault(str(error), error.field or "body", error.line)),)
         content = letter.contents[language]
+        draft = (await self._writing.text(page, language)).draft
         look = look_at(preview.words.html)
         unnamed = await asyncio.to_thread(content.render, Reader("", "", f"{self._base_url}/unsubscribe/"))
         links = _every(look.links, look_at(unnamed.html).links)
@@ -169,10 +151,11 @@ class Preflight:
             await self._images(look),
             size_check(len(preview.words.html.encode())),
             text_check(preview.words.text, look.words),
-            _way_out(preview, links),
+            *removed_check(await asyncio.to_thread(taken_out_of, draft)),
+            way_out_check(preview, links),
             await self._spam(preview.message),
-            _fields(content, sample, readers),
-            await asyncio.to_thread(_logic, content, readers),
+            fields_check(content, await asyncio.to_thread(holes, draft, content.html.constants), sample, readers),
+            await asyncio.to_thread(logic_check, content, readers),
         )
 
     async def _links(self, links: Sequence[str]) -> Check:
@@ -267,7 +250,7 @@ class Preflight:
         left_out = [
             *([f"{pending:,} have not confirmed yet"] if pending else []),
             *([f"{unsubscribed:,} have unsubscribed and are not deleted yet"] if unsubscribed else []),
-            *_reasons(suppressed, readers),
+            *left_out_lines(suppressed, readers),
         ]
         if mailing_list.closed:
             return [Check("Audience", Result.BAD, "The list is closed: nothing is sent to it.", "", tuple(left_out))]
@@ -277,31 +260,6 @@ class Preflight:
         return [Check("Audience", Result.GOOD, found, details=tuple(f"Left out: {each}" for each in left_out))]
 
 
-# One check each, pure.
-
-
-def size_check(octets: int) -> Check:
-    """Of the HTML part."""
-    title, found = "Size", f"The HTML part has {octets / 1024:.0f} KB; Gmail cuts at 102 KB."
-    if octets > GMAIL_CUTS_AT:
-        return Check(title, Result.BAD, found, "Shorten it: what is cut off, the way out in it, is behind a link then.")
-    return Check(
-        title, Result.WARN if octets > NEARLY else Result.GOOD, found, "Shorten it a little." if octets > NEARLY else ""
-    )
-
-
-def text_check(text: str, words: str) -> Check:
-    """Whether the text part says what the HTML says. `words` are those that the HTML shows."""
-    title = "Text part"
-    written, shown = len(text.split()), len(words.split())
-    if not text.strip():
-        return Check(title, Result.BAD, "It is empty.", "Write some text: an image alone says nothing to many readers.")
-    if written * 2 < shown:
-        found = f"It has {written:,} words, the HTML part {shown:,}."
-        return Check(title, Result.WARN, found, "Look at it in the preview: much of the letter is missing in it.")
-    return Check(title, Result.GOOD, f"{written:,} words, beside {shown:,} in the HTML part.")
-
-
 def _every(named: Sequence[str], unnamed: Sequence[str]) -> list[str]:
     """The links of both renderings, once each. One that holds a merge field is there as the one with the name alone."""
     begins = tuple(link.partition(MARKER)[0] for link in named if MARKER in link)
@@ -309,88 +267,5 @@ def _every(named: Sequence[str], unnamed: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*named, *others]))
 
 
-def _broken(fault: Fault) -> Check:
-    return Check("It becomes a mail", Result.BAD, fault.said, "It cannot be sent before this is mended.")
-
-
-def _way_out(preview: Preview, links: Sequence[str]) -> Check:
-    title = "Way out"
-    in_html = any("/unsubscribe/" in link for link in links)
-    in_text = "/unsubscribe/" in unescape(preview.words.text)
-    if in_html and in_text and b"List-Unsubscribe-Post:" in preview.message:
-        return Check(title, Result.GOOD, "A link in both parts, and one click in the mail program (RFC 8058).")
-    return Check(
-        title,
-        Result.BAD,
-        "A link to unsubscribe is missing in one of the parts.",
-        "Do not send this: tell whoever runs this program.",
-    )
-
-
-def _fields(content: CompiledContent, sample: Sequence[SampleRow], readers: int) -> Check:
-    title = "Merge fields"
-    if "name" not in content.fields:
-        return Check(title, Result.GOOD, "The reader's name is not used: all get the same words.")
-    asked, named = sum(row.readers for row in sample), sum(row.named for row in sample)
-    if not asked:
-        return Check(title, Result.GOOD, "There are no readers yet whose name could be missing.")
-    about = "About " if readers > asked else ""
-    found = f"{about}{named * 100 / asked:.0f} % of the readers have given a name ({named:,} of {asked:,} looked at)."
-    if named == asked:
-        return Check(title, Result.GOOD, found)
-    todo = 'Read the preview without a name: give the others a word of their own, such as {{ name | default: "reader" }}.'
-    return Check(title, Result.GOOD if named * 2 >= asked else Result.WARN, found, todo)
-
-
-def _logic(content: CompiledContent, readers: int) -> Check:
-    title = "Logic for each reader"
-    if not content.has_logic:
-        return Check(title, Result.GOOD, "None: each mail is put together from ready pieces.")
-    began = time.perf_counter()
-    for number in range(TRIED):
-        content.values(Reader(f"Reader {number}" if number % 2 else "", "1 January 2026", "https://example.org/unsubscribe/x"))
-    each = (time.perf_counter() - began) / TRIED
-    found = (
-        f"Conditions or filters are worked out for each reader: about {each * 1e6:,.0f} µs,"
-        f" {_long(each * readers)} of one processor in all."
-    )
-    slow = each * readers > SLOW
-    return Check(
-        title, Result.WARN if slow else Result.GOOD, found, "Leave out conditions that few readers need." if slow else ""
-    )
-
-
 def _counted(images: int) -> str:
     return "1 image" if images == 1 else f"{images} images"
-
-
-def _long(seconds: float) -> str:
-    return (
-        f"{seconds / 60:,.0f} minutes" if seconds >= 90 else f"{seconds:,.0f} seconds" if seconds >= 1.5 else "about a second"
-    )
-
-
-def _languages(page: Page, sample: Sequence[SampleRow]) -> Check:
-    title = "Languages"
-    written = {each.language for each in page.written}
-    missing = [row for row in sample if row.language not in written]
-    if not missing or not written:
-        return Check(
-            title, Result.GOOD, "Every reader has a text in their language." if sample else "There are no readers yet."
-        )
-    first = next((each for each in page.mailing_list.languages if each in written), min(written))
-    share = sum(row.readers for row in missing) * 100 / sum(row.readers for row in sample)
-    details = tuple(f"{language_name(row.language)}: {row.readers:,} of those looked at" for row in missing)
-    return Check(
-        title,
-        Result.WARN,
-        f"{share:.0f} % of the readers speak a language without a text: they get {language_name(first)}.",
-        "Write in these languages too, or leave it so.",
-        details,
-    )
-
-
-def _reasons(suppressed: Sequence[LeftOut], readers: int) -> list[str]:
-    scale = max(1.0, readers / SAMPLE)
-    about = "about " if scale > 1 else ""
-    return [f"{about}{row.readers * scale:,.0f} {_LEFT_OUT[row.reason]}" for row in suppressed]

@@ -132,9 +132,10 @@ class Prepared:
     slots: tuple[str, ...]
     most: int
     """Characters that a value may have in each of its places before the whole gets more than MAX_OUTPUT."""
+    constants: Mapping[str, str]
+    """The fields that are the same for all, by name."""
     _size: int
     _template: BoundTemplate
-    _constants: Mapping[str, str]
 
     @property
     def has_logic(self) -> bool:
@@ -147,7 +148,7 @@ class Prepared:
         Raises InvalidContent when Liquid fails, or the whole gets more than MAX_OUTPUT characters.
         """
         if self.passages:
-            context = RenderContext(self._template, globals=nested({**self._constants, **reader}))
+            context = RenderContext(self._template, globals=nested({**self.constants, **reader}))
             for slot, passage in self.passages.items():
                 values[slot] = passage.text(reader, context)
         if self._size + sum([len(values[slot]) for slot in self.slots]) > MAX_OUTPUT:
@@ -190,7 +191,7 @@ def prepare(source: str, *, where: Literal["subject", "text", "html"], constants
         most=(MAX_OUTPUT - size) // max(1, len(slots)),
         _size=size,
         _template=template,
-        _constants=constants,
+        constants=constants,
     )
 
 

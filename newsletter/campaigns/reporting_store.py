@@ -64,6 +64,23 @@ async def standing_now(db: Connection, *, campaign_id: int) -> StandingNow | Non
 
 
 @dataclass(frozen=True)
+class PaceRow:
+    """`name` as in the `pace` table; `domain` empty: not for people to see."""
+
+    name: str
+    domain: str
+    free_at: datetime
+    slow_rate: float | None
+    slowed_at: datetime | None
+
+
+@_sql.statement
+async def paces(
+    db: Connection, *, campaign_id: int, slowed_since: datetime, free_after: datetime, most: int
+) -> list[PaceRow]: ...
+
+
+@dataclass(frozen=True)
 class Point:
     """Totals at one moment."""
 

@@ -7,6 +7,9 @@ work, and nothing that would take minutes, or more stack than there is, is begun
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
+from html.parser import HTMLParser
 
 import css_inline
 import nh3
@@ -23,6 +26,8 @@ MAX_STYLING = 1_000_000
 VOID = frozenset({"br", "col", "hr", "img", "wbr"})
 """The elements we let through that have no end tag."""
 _SCHEMES = {"http", "https", "mailto"}
+_NO_CONTENT = frozenset({"area", "base", "embed", "input", "link", "meta", "param", "source", "track"})
+"""The elements we do not let through that have no end tag."""
 
 
 def _words(text: str) -> set[str]:
@@ -109,6 +114,75 @@ def sanitised(markup: str, *, tables: bool, right_to_left: bool) -> str:
     except css_inline.InlineError as error:
         raise InvalidContent(f"A style sheet in the body cannot be read ({error}): correct it.", field="body") from None
     return _STRICT.clean(inlined)
+
+
+def taken_out(markup: str) -> Counter[str]:
+    """What `sanitised` is going to take out of that, by kind and how often: elements, attributes, styles, comments for Outlook.
+
+    Not what nobody misses, such as the head of a document or what only scripts look at.
+    """
+    reader = _Losses()
+    reader.feed(markup)
+    reader.close()
+    return reader.found
+
+
+_UNMISSED_ELEMENTS = {"html", "head", "body", "meta", "title"}
+_UNMISSED_ATTRIBUTES = _words("class id name rel target xmlns")
+
+
+class _Losses(HTMLParser):
+    """Counts. What is inside an element that goes as a whole is not told for itself."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: Counter[str] = Counter()
+        self._within = ""
+        self._depth = 0
+
+    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        if self._within:
+            self._depth += tag == self._within
+        elif tag == "style":
+            self._within, self._depth = tag, 1
+        elif tag in _ELEMENTS:
+            for name, value in attrs:
+                self._attribute(tag, name, value or "")
+        elif tag not in _UNMISSED_ELEMENTS:
+            self.found[tag] += 1
+            if tag in _DROPPED_WHOLE - _NO_CONTENT:
+                self._within, self._depth = tag, 1
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._within == tag:
+            self._depth -= 1
+            if not self._depth:
+                self._within = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._within == "style":
+            self.found.update(re.findall(r"@[a-z-]+", data))
+            for block in re.findall(r"\{([^{}]*)\}", data):
+                self._styles(block)
+
+    def handle_comment(self, data: str) -> None:
+        if data.startswith("[if ") and not self._within:
+            self.found["comment for Outlook"] += 1
+
+    def _attribute(self, tag: str, name: str, value: str) -> None:
+        scheme = re.match(r"\s*([a-zA-Z][a-zA-Z0-9+.-]*):", value) if name in ("href", "src") else None
+        if name == "style":
+            self._styles(value)
+        elif scheme and scheme[1].lower() not in _SCHEMES:
+            self.found[f"{name} with {scheme[1].lower()}:"] += 1
+        elif name not in _ATTRIBUTES["*"] | _ATTRIBUTES.get(tag, set()) | _UNMISSED_ATTRIBUTES and name[:5] != "data-":
+            self.found[name] += 1
+
+    def _styles(self, declarations: str) -> None:
+        for declaration in declarations.split(";"):
+            name = declaration.partition(":")[0].strip().lower()
+            if name and (name not in _PROPERTIES or _BAD_STYLE.search(declaration)):
+                self.found[f"style {name}"] += 1
 
 
 def _safe_style(_element: str, attribute: str, value: str) -> str | None:

@@ -274,12 +274,12 @@ class Campaigns:
     async def test(
         self, campaign_id: int, address: str, *, by: str, now: datetime, language: str | None = None, name: str = ""
     ) -> Outcome:
-        """Send the finished mail to one address now; returns what the relay said. Nothing of it is stored.
+        """Send the finished mail to one address now, its subject marked; returns what the relay said. Nothing of it is stored.
 
         Raises `InvalidAddress`, `InvalidInput` for a language that it was not written in, `Unwanted` and `TooMany` (see
         `trials`), and `RelayUnreachable` when there is no relay to hand it to.
         """
-        letter = await self.letter(campaign_id, language)
+        letter = replace(await self.letter(campaign_id, language), is_trial=True)
         to = parse_address(address)
         reader = self._nobody(letter, to.typed, language, name, now)
         async with self._db.transaction() as db:

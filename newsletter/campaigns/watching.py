@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from newsletter.campaigns import reporting_store
+from newsletter.campaigns.paces import NONE, Paces, paces_of
 from newsletter.campaigns.reporting_store import Point, StandingNow
 from newsletter.core.database import Database
 from newsletter.core.errors import DatabaseError, NotFound
@@ -58,6 +59,8 @@ class Progress:
     next_due: datetime | None
     marks: tuple[Mark, ...] = ()
     """Of the last minute, oldest first."""
+    paces: Paces = NONE
+    """Of its receivers, while it is sending."""
 
     @property
     def done(self) -> int:
@@ -158,11 +161,14 @@ class Watch:
 
 
 class Watching:
-    """Of one process. `now` reads its clock, `every` is the pause between two looks."""
+    """Of one process. `now` reads its clock, `every` is the pause between two looks, `limits` are those of the throttles."""
 
-    def __init__(self, db: Database, now: Callable[[], datetime], *, every: float = EVERY) -> None:
+    def __init__(
+        self, db: Database, now: Callable[[], datetime], *, limits: Mapping[str, float] | None = None, every: float = EVERY
+    ) -> None:
         self._db = db
         self._now = now
+        self._limits = limits or {}
         self._every = every
         self._rooms: dict[int, Room] = {}
         self._pollers: dict[int, asyncio.Task[None]] = {}
@@ -215,7 +221,10 @@ class Watching:
         found = await reporting_store.standing_now(self._db, campaign_id=campaign_id)
         if found is None:
             raise NotFound(f"There is no campaign {campaign_id}.")
-        return _progress(campaign_id, found, marks, self._now())
+        now = self._now()
+        sending = found.state == "sending"
+        paces = await paces_of(self._db, campaign_id, limits=self._limits, now=now) if sending else NONE
+        return _progress(campaign_id, found, marks, paces, now)
 
     async def _marks(self, campaign_id: int) -> list[Mark]:
         """What the worker noted lately, so that whoever comes first sees a rate at once."""
@@ -223,7 +232,7 @@ class Watching:
         return [Mark(point.taken_at, _done(point)) for point in points]
 
 
-def _progress(campaign_id: int, found: StandingNow, marks: Sequence[Mark], now: datetime) -> Progress:
+def _progress(campaign_id: int, found: StandingNow, marks: Sequence[Mark], paces: Paces, now: datetime) -> Progress:
     """With this look among the marks, which are kept for the next where they are a room's."""
     kept = marks if isinstance(marks, deque) else deque(marks, maxlen=MOST_MARKS)
     kept.append(Mark(now, _done(found)))
@@ -242,6 +251,7 @@ def _progress(campaign_id: int, found: StandingNow, marks: Sequence[Mark], now: 
         skipped=found.skipped,
         next_due=found.next_due,
         marks=tuple(kept),
+        paces=paces,
     )
 
 

@@ -287,6 +287,10 @@ async def image_layouts(db: Connection, *, hash: str) -> list[str]: ...
 
 
 @_sql.statement
+async def hold_image(db: Connection, *, hash: str) -> bool: ...
+
+
+@_sql.statement
 async def drop_image(db: Connection, *, hash: str) -> bool: ...
 
 

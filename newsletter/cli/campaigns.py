@@ -113,7 +113,7 @@ def write_preview(folder: Path, number: int, finished: Preview) -> list[Path]:
 @click.option("--name", default="", help="The reader's name.")
 @command
 async def test(number: int, address: str, language: str | None, name: str) -> None:
-    """Send the finished mail to one address, now."""
+    """Send the finished mail to one address, now, with [Test] before its subject."""
     async with open_house(settings(), name="campaign") as house:
         outcome = await house.campaigns.test(number, address, by=BY, now=house.clock.now(), language=language, name=name)
     if outcome.state is not DeliveryState.ACCEPTED:

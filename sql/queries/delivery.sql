@@ -67,10 +67,38 @@ select count(*)::integer as removed, min(expires_at) as oldest from gone;
 select count(*)::integer as due, min(expires_at) as oldest from outbox where expires_at <= :now;
 
 -- name: forget_subscribers
--- Erasure: deliveries become sums that belong to nobody, by the state they had; single mails go.
+-- Erasure: deliveries become sums that belong to nobody, by the state they had; single mails go. Until a campaign's last report was
+-- made there are the sums that it is made from, too, by the state that they count as from now on: by domain, where it names that, and
+-- by what relays said.
 with mails as (delete from outbox where subscriber_id = any(:subscriber_ids::uuid[])),
-     gone as (delete from delivery where subscriber_id = any(:subscriber_ids::uuid[]) returning campaign_id, state),
-     sums as (select campaign_id, state, count(*) as count from gone group by 1, 2 order by 1, 2)
+     gone as (
+       delete from delivery where subscriber_id = any(:subscriber_ids::uuid[])
+       returning campaign_id, subscriber_id, state, reply_code, reply_status, reply
+     ),
+     sums as (select campaign_id, state, count(*) as count from gone group by 1, 2 order by 1, 2),
+     reported as (
+       select g.campaign_id, g.subscriber_id, reply_code, reply_status, reply,
+              case g.state when 'attempting' then 'uncertain' when 'deferred' then 'skipped' else g.state end as state
+       from gone g join campaign_report r on r.campaign_id = g.campaign_id and r.next_at is not null
+     ), domains as (
+       insert into delivery_folded_domain as f (campaign_id, domain, state, count)
+       select g.campaign_id, coalesce(c.domain, ''), g.state, count(*)
+       from reported g
+       join subscriber p using (subscriber_id)
+       left join campaign_domain c on c.campaign_id = g.campaign_id and c.domain = p.domain
+       where g.state <> 'skipped'
+       group by 1, 2, 3 order by 1, 2, 3
+       on conflict (campaign_id, domain, state) do update set count = f.count + excluded.count
+     ), replies as (
+       insert into delivery_folded_reply as f (campaign_id, state, code, status, hint, count)
+       select campaign_id, state, case state when 'failed' then coalesce(reply_code, 0) else 0 end,
+              case state when 'failed' then coalesce(reply_status, '') else '' end,
+              case state when 'failed' then reply_hint(reply) else '' end, count(*)
+       from reported
+       where state <> 'accepted'
+       group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
+       on conflict (campaign_id, state, code, status, hint) do update set count = f.count + excluded.count
+     )
 insert into delivery_folded as f (campaign_id, state, count) select campaign_id, state, count from sums
 on conflict (campaign_id, state) do update set count = f.count + excluded.count;
 

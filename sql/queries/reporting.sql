@@ -28,6 +28,15 @@ select c.state, c.planned, s.attempting, s.accepted, s.deferred, s.failed, s.unc
 from campaign c join campaign_standing s using (campaign_id)
 where c.campaign_id = :campaign_id;
 
+-- name: paces
+-- Receivers that were slowed down lately, or whose mails stand in line; `domain` is empty where the campaign's report does not name
+-- it. Asked once a second for whoever watches; the table has a row for each domain that has a rate.
+select p.name, coalesce(c.domain, '') as domain, p.free_at, p.slow_rate, p.slowed_at
+from pace p
+left join campaign_domain c on c.campaign_id = :campaign_id and c.domain = substr(p.name, length('domain:') + 1)
+where p.name like 'domain:%' and (p.slowed_at > :slowed_since or p.free_at > :free_after)
+order by c.domain is null, c.tried desc, p.name limit :most;
+
 -- name: open_report
 -- From the start on.
 insert into campaign_report (campaign_id, next_at) values (:campaign_id, :now) on conflict do nothing;
@@ -88,21 +97,21 @@ order by r.next_at;
 update campaign_report set next_at = :next_at where campaign_id = :campaign_id;
 
 -- name: finish_report
+-- After the last one nothing is counted anew, nor does erasing fold anything for it.
+with domains as (delete from delivery_folded_domain where campaign_id = :campaign_id and :next_at::timestamptz is null),
+     replies as (delete from delivery_folded_reply where campaign_id = :campaign_id and :next_at::timestamptz is null)
 update campaign_report set as_of = :as_of, took = :took, next_at = :next_at where campaign_id = :campaign_id;
 
 -- name: count_reasons
--- What relays said of whom they did not take, in few groups: codes, and what can be told from the words alone.
-select state, coalesce(reply_code, 0)::integer as code, coalesce(reply_status, '') as status, paced,
-       case when reply ~* 'gr[ae]y.?list' then 'greylisted'
-            when reply ~* 'quota|(mailbox|inbox).{0,20}full' then 'full'
-            when reply ~* 'spam|virus|malware|phish|content' then 'content'
-            when reply ~* 'block|blacklist|reputation|spf|dkim|dmarc|reverse dns|ptr' then 'sender'
-            when reply ~* 'rate|too many|too fast|throttl' then 'busy'
-            else '' end as hint,
+-- What relays said of whom they did not take, in few groups: codes, and what can be told from the words alone. Readers who were erased
+-- since are groups of their own.
+select state, coalesce(reply_code, 0)::integer as code, coalesce(reply_status, '') as status, paced, reply_hint(reply) as hint,
        count(*)::bigint as count
 from delivery
 where campaign_id = :campaign_id and week = :week and state in ('deferred', 'failed', 'uncertain', 'skipped')
-group by 1, 2, 3, 4, 5;
+group by 1, 2, 3, 4, 5
+union all
+select state, code, status, false, hint, count from delivery_folded_reply where campaign_id = :campaign_id;
 
 -- name: drop_reasons
 delete from campaign_reason where campaign_id = :campaign_id;
@@ -115,19 +124,26 @@ on conflict (campaign_id, state, reason) do update set count = r.count + exclude
 delete from campaign_domain where campaign_id = :campaign_id;
 
 -- name: count_domains
--- What became of the mails to each domain that was tried. Where few readers are, they are put together.
-with each as (
-  select p.domain, count(*) as tried, count(*) filter (where d.state = 'accepted') as accepted,
-         count(*) filter (where d.state = 'deferred') as deferred, count(*) filter (where d.state = 'failed') as failed,
-         count(*) filter (where d.state = 'uncertain') as uncertain
+-- What became of the mails to each domain that was tried, to readers who were erased since among them. Where few readers are, they
+-- are put together; of how many domains the erased were is not known.
+with sums as (
+  select p.domain, d.state, count(*) as count
   from delivery d join subscriber p using (subscriber_id)
   where d.campaign_id = :campaign_id and d.week = :week and d.state in ('accepted', 'deferred', 'failed', 'uncertain')
     and d.attempts > 0
-  group by p.domain
+  group by 1, 2
+  union all
+  select domain, state, count from delivery_folded_domain where campaign_id = :campaign_id
+), each as (
+  select domain, sum(count)::bigint as tried, coalesce(sum(count) filter (where state = 'accepted'), 0) as accepted,
+         coalesce(sum(count) filter (where state = 'deferred'), 0) as deferred,
+         coalesce(sum(count) filter (where state = 'failed'), 0) as failed,
+         coalesce(sum(count) filter (where state = 'uncertain'), 0) as uncertain
+  from sums group by domain
 )
 insert into campaign_domain (campaign_id, domain, domains, tried, accepted, deferred, failed, uncertain)
-select :campaign_id, case when tried >= :fewest then domain else '' end, count(*), sum(tried), sum(accepted), sum(deferred),
-       sum(failed), sum(uncertain)
+select :campaign_id, case when domain <> '' and tried >= :fewest then domain else '' end,
+       greatest(count(*) filter (where domain <> ''), 1), sum(tried), sum(accepted), sum(deferred), sum(failed), sum(uncertain)
 from each group by 2;
 
 -- name: report_made

@@ -139,6 +139,10 @@ where i.hash = :hash order by c.campaign_id desc limit 10;
 -- name: image_layouts
 select l.name from layout_image i join layout l using (layout_id) where i.hash = :hash order by l.name limit 10;
 
+-- name: hold_image
+-- Before it is deleted: whoever is saving a letter that shows it has done so then, and nobody else deletes it.
+select true from image where hash = :hash for update;
+
 -- name: drop_image
 delete from image where hash = :hash returning true;
 

@@ -105,7 +105,7 @@ document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest
       say("Not saved: your session has ended. Your text stays here. Press Save: you sign in, and it comes along.");
     } else if (answer.status === 409) {
       ended = true;
-      say(`Not saved: ${told.error.message} Press Save to see both.`);
+      say(`Not saved: ${told.error.message} Press Save to see what is there now.`);
     } else {
       say(`Not saved: ${told.error ? told.error.message : "something went wrong."} Your text stays here.`);
     }
@@ -125,7 +125,7 @@ document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest
   });
   // A save that is under way has the next version: the form waits for its number.
   form.addEventListener("submit", (event) => {
-    if (event.submitter && event.submitter.formTarget === "preview") return;
+    if (event.submitter && event.submitter.formTarget) return; // It shows what is typed elsewhere.
     clearTimeout(timer);
     ended = true;
     if (running) {
@@ -170,6 +170,7 @@ document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest
       return;
     }
     for (const [name, words] of Object.entries(told.figures)) write(document.querySelector(`[data-live="${name}"]`), words);
+    for (const pace of document.querySelectorAll("[data-pace]")) write(pace, told.paces[pace.dataset.pace] || "");
     const bar = page.querySelector("progress");
     if (bar) bar.value = told.percent;
     write(page.querySelector("[data-said]"), told.said);

@@ -154,6 +154,21 @@ async def compose(hands: Hands) -> None:
     )
     await hands.press("Save")
     await expect(hands.page.locator("#fault")).to_be_hidden()
+    await see_it_as_wide_as_it_is(hands)
+
+
+async def see_it_as_wide_as_it_is(hands: Hands) -> None:
+    """The preview is laid out for its true width, and shown as wide as its column; whole in a page of its own."""
+    preview = hands.page.locator("#preview")
+    for view, width in (("telephone", 360), ("desktop", 640)):
+        await hands.page.locator(f"#view-{view}").check()
+        assert await preview.evaluate("frame => frame.offsetWidth") == width
+        assert await preview.evaluate("frame => frame.getBoundingClientRect().width - frame.parentElement.clientWidth") < 1
+    async with hands.page.expect_popup() as opening:
+        await hands.press("Open it in a page of its own")
+    beside = await opening.value
+    await expect(beside.get_by_text("the water stands high.")).to_be_visible()
+    await beside.close()
 
 
 async def check_and_test(hands: Hands, dev: Dev, beside: Page) -> None:

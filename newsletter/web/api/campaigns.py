@@ -113,7 +113,7 @@ async def preview(request: web.Request) -> web.Response:
 
 @routes.post(ONE + "/test")
 async def test(request: web.Request) -> web.Response:
-    """Send it to one address now; the answer is the relay's."""
+    """Send it to one address now, with [Test] before its subject; the answer is the relay's."""
     caller = await authorized(request, Scope.WRITE)
     given = await body(request, TestBody)
     try:

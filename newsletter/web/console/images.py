@@ -68,14 +68,14 @@ async def delete(request: web.Request) -> web.Response:
 
 
 async def _all(request: web.Request, error: InvalidInput | TooMany | None = None) -> web.Response:
-    found = await services(request).images.page(before=_before(request.query.get("before", "")))
+    found = await services(request).images.page(before=_before(request.query.get("before", "")), size=PAGE + 1)
     return await console_page(
         request,
         "images.html",
         status=429 if isinstance(error, TooMany) else 422 if error else 200,
         title="Images",
-        images=found,
-        following=_cursor(found[-1]) if len(found) == PAGE else "",
+        images=found[:PAGE],
+        following=_cursor(found[PAGE - 1]) if len(found) > PAGE else "",
         alt=request[FORM].get("alt", "") if FORM in request else "",
         problem=str(error) if error else "",
         field=(getattr(error, "field", None) or "file") if error else "",

@@ -9,7 +9,7 @@ from aiohttp import web
 from newsletter.campaigns.content import Format
 from newsletter.campaigns.layouts import PAGE, NewLayout
 from newsletter.campaigns.merge import FIELDS
-from newsletter.campaigns.writing import EXAMPLE
+from newsletter.campaigns.writing import EXAMPLE, Fault
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput
 from newsletter.operators.rules import Right
 from newsletter.web.console.frames import VIEWS, letter_frame, sentence_frame
@@ -33,9 +33,9 @@ says(
 @routes.get(LAYOUTS, Right.LOOK)
 async def show_all(request: web.Request) -> web.Response:
     after = request.query.get("after", "").replace("\0", "")
-    found = await services(request).layouts.page(after=after)
-    following = found[-1].name if len(found) == PAGE else ""
-    return await console_page(request, "layouts.html", title="Layouts", layouts=found, following=following)
+    found = await services(request).layouts.page(after=after, size=PAGE + 1)
+    following = found[PAGE - 1].name if len(found) > PAGE else ""
+    return await console_page(request, "layouts.html", title="Layouts", layouts=found[:PAGE], following=following)
 
 
 @routes.get(f"{LAYOUTS}/new", Right.WRITE)
@@ -60,7 +60,7 @@ async def preview(request: web.Request) -> web.Response:
     try:
         mail = await services(request).layouts.preview(new, name=form.get("reader", EXAMPLE), now=moment(request))
     except InvalidContent as error:
-        return sentence_frame(request, f"Line {error.line}: {error}" if error.line else str(error))
+        return sentence_frame(request, Fault(str(error), error.field or "body", error.line).said)
     return letter_frame(request, mail, form.get("view", ""))
 
 

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
+from newsletter.campaigns.paces import Pace, Paces
 from newsletter.campaigns.watching import Progress, Watch, rates
 from newsletter.core.errors import DatabaseError, TooMany
 from newsletter.operators.rules import Right
@@ -157,7 +158,9 @@ def told(progress: Progress, zone: ZoneInfo) -> dict[str, Any]:
             "failed-share": f"{percent(progress.failed, progress.readers)} of the readers",
             "uncertain": f"{progress.uncertain:,}",
             "skipped": f"{progress.skipped:,}",
+            "slow-others": _others(progress.paces),
         },
+        "paces": {each.domain: pace_words(each) for each in progress.paces.named},
         # Changes at every tenth alone: a screen reader that spoke each second would speak of nothing else.
         "said": f"{progress.state.capitalize()}: {done // _TENTH * _TENTH} percent of the readers are done.",
         "rate": {"line": chart.line, "area": chart.area, "labels": chart.labels, "words": rate_words(progress)},
@@ -172,6 +175,21 @@ def rate_curve(progress: Progress) -> Curve:
 
 def rate_words(progress: Progress) -> str:
     return f"Messages a second over the last minute; {number(progress.rate)} a second now."
+
+
+def pace_words(pace: Pace) -> str:
+    """Beside its domain."""
+    said = f"{'slowed down to' if pace.is_slowed else 'at most'} {number(pace.rate)} a second"
+    return f"{said}, mails wait for their turn" if pace.waits else said
+
+
+def _others(paces: Paces) -> str:
+    """Nothing where there are none."""
+    if not paces.others:
+        return ""
+    beside = ", beside those above" if paces.named else ""
+    which = "domain that is" if paces.others == 1 else "domains that are"
+    return f"Slowed down or with mails in line{beside}: {paces.others:,} {which} not named here."
 
 
 def number(rate: float) -> str:

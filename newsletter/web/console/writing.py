@@ -68,6 +68,8 @@ async def edit(request: web.Request) -> web.Response:
     page = await services(request).writing.page(_number(request))
     language = request.query.get("language") or _first(page)
     text = await services(request).writing.text(page, language)
+    if not page.may_be_written:
+        return await _to_read(request, page, text.draft)
     return await _editor(request, page, text.draft, version=text.version, fault=text.fault)
 
 
@@ -226,7 +228,8 @@ async def _saved(request: web.Request, draft: Draft) -> Saved | web.Response:
         return await _editor(request, page, draft, version=_began_from(request), error=error)
     except Conflict as error:
         page = await writing.page(number)
-        return await _editor(request, page, draft, version=_began_from(request), refused=str(error))
+        stored = await writing.text(page, draft.language)
+        return await _to_read(request, page, stored.draft, refused=str(error), typed=draft)
 
 
 def _about_test(error: InvalidInput) -> InvalidInput:
@@ -265,16 +268,14 @@ async def _editor(
     fault: Fault | None = None,
     error: InvalidInput | None = None,
     overtaken: Overtaken | None = None,
-    refused: str = "",
     tested: list[Tested] | None = None,
 ) -> web.Response:
     form = request.get(FORM)
     others = await services(request).writing.here(page.campaign_id, by=request[SESSION].name, now=moment(request))
-    unsaved = overtaken is not None or error is not None or bool(refused)
     return await console_page(
         request,
         "campaign_edit.html",
-        status=409 if overtaken or refused else 422 if error else 200,
+        status=409 if overtaken else 422 if error else 200,
         title=page.name,
         page=page,
         draft=draft,
@@ -283,8 +284,7 @@ async def _editor(
         problem=str(error) if error else "",
         field=(error.field or "body") if error else "",
         overtaken=overtaken,
-        refused=refused or ("" if page.may_be_written else _why_not(page)),
-        unsaved=unsaved,
+        unsaved=overtaken is not None or error is not None,
         tested=tested,
         addresses=form.get("addresses", "") if form is not None else "",
         view=form.get("view", "desktop") if form is not None else "desktop",
@@ -300,10 +300,25 @@ async def _editor(
     )
 
 
-def _why_not(page: Page) -> str:
-    if page.state == "scheduled":
-        return "This campaign is scheduled: take it off the schedule, then it can be changed."
-    return f"This campaign is {page.state}: what readers have got cannot be changed any more."
+async def _to_read(
+    request: web.Request, page: Page, draft: Draft, *, refused: str = "", typed: Draft | None = None
+) -> web.Response:
+    """What cannot be written any more, without a form that could only fail; with what was typed meanwhile, to copy it."""
+    view = request.query.get("view", "")
+    return await console_page(
+        request,
+        "campaign_read.html",
+        status=409 if refused else 200,
+        title=page.name,
+        page=page,
+        draft=draft,
+        refused=refused,
+        typed=typed,
+        view=view if view in VIEWS else "desktop",
+        views=VIEWS,
+        languages=[each.language for each in page.written],
+        language_name=language_name,
+    )
 
 
 async def _versions(request: web.Request, *, error: InvalidInput | None = None) -> web.Response:

@@ -240,6 +240,21 @@ async def test_a_test_goes_to_one_address_and_stores_nothing_of_it(house: House,
     assert await house.db.fetchval("select count(*) from subscriber") == 0
 
 
+@pytest.mark.parametrize("subject", ["The long tide", "The long tide, {{ name }}"])
+async def test_a_test_says_so_in_its_subject_and_the_real_mail_does_not(
+    house: House, mailbox: Mailbox, letter: MailingList, subject: str
+) -> None:
+    now = house.clock.now()
+    number = await house.campaigns.create(replace(NEW, drafts=(replace(DRAFT, subject=subject),)), by="test", now=now)
+    await house.campaigns.test(number, "me@example.org", by="test", now=now, name="Ada")
+    (caught,) = await mailbox.messages()
+    line = subject.replace("{{ name }}", "Ada")
+    assert caught.envelope.subject == f"[Test] {line}"
+    real = await house.campaigns.preview(number, now=now, name="Ada")
+    assert real.words.subject == line
+    assert b"[Test]" not in real.message
+
+
 async def test_a_preview_is_the_finished_mail(house: House, letter: MailingList) -> None:
     number = await house.campaigns.create(NEW, by="test", now=house.clock.now())
     preview = await house.campaigns.preview(number, now=house.clock.now(), name="Ada")

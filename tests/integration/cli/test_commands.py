@@ -105,7 +105,7 @@ async def test_a_campaign_is_written_looked_at_tried_and_sent(
     tried = await run("campaign", "test", "1", "--to", "me@example.org", "--language", "de", "--name", "Ada")
     assert tried.output == "Taken by the relay.\n"
     (caught,) = await mailbox.messages()
-    assert caught.envelope.subject == "Die lange Flut"
+    assert caught.envelope.subject == "[Test] Die lange Flut"
     declined = await run("campaign", "send", "1")
     assert declined.exit_code == 1
     assert "Send campaign 1 to 0 readers now?" in declined.output

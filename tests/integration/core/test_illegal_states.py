@@ -151,6 +151,8 @@ DOMAIN = row(
     failed="0",
     uncertain="0",
 )
+FOLDED_DOMAIN = row(campaign_id="1", domain="''", state="'accepted'", count="1")
+FOLDED_REPLY = row(campaign_id="1", state="'failed'", code="550", status="'5.1.1'", hint="''", count="1")
 
 ILLEGAL: dict[str, list[tuple[dict[str, str], dict[str, str]]]] = {
     "subscriber": [
@@ -255,6 +257,17 @@ ILLEGAL: dict[str, list[tuple[dict[str, str], dict[str, str]]]] = {
         (DOMAIN, {"domains": "2"}),
         (DOMAIN, {"failed": "1"}),
         (DOMAIN | {"domain": "''", "domains": "3"}, {"domains": "0"}),
+    ],
+    "delivery_folded_domain": [
+        (FOLDED_DOMAIN, {"state": "'skipped'"}),
+        (FOLDED_DOMAIN, {"count": "0"}),
+        (FOLDED_DOMAIN, {"campaign_id": "99"}),
+    ],
+    "delivery_folded_reply": [
+        (FOLDED_REPLY, {"state": "'deferred'"}),
+        (FOLDED_REPLY, {"hint": "'ada@example.org'"}),
+        (FOLDED_REPLY, {"count": "0"}),
+        (FOLDED_REPLY, {"campaign_id": "99"}),
     ],
     "campaign_left": [(row(campaign_id="1", count="1"), {"count": "0"})],
     "campaign_content": [

@@ -104,7 +104,7 @@ def by_liquid_alone(prepared: Prepared, reader: Recipient) -> str:
         "confirmed_on": reader.confirmed_on,
         "links.unsubscribe": reader.unsubscribe_url,
     }
-    return prepared._template.render(**nested({**prepared._constants, **values}))
+    return prepared._template.render(**nested({**prepared.constants, **values}))
 
 
 @settings(max_examples=60)

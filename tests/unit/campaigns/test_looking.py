@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from newsletter.campaigns.checks import size_check, text_check
 from newsletter.campaigns.looking import Shown, look_at
-from newsletter.campaigns.preflight import size_check, text_check
 from newsletter.core.findings import Result
 
 

@@ -24,6 +24,7 @@ from newsletter.operators.sessions import form_token
 from newsletter.web.bodies import LARGE_AT_ONCE
 from tests.conftest import ManualClock
 from tests.integration.web.console.conftest import SAME_SITE, Operator, location
+from tests.integration.web.console.sending import waiting_for_a_lock
 from tests.integration.web.site import Page, Site
 
 SECRET_PLACE = b"54.7833 N, 9.4333 E"
@@ -252,6 +253,36 @@ async def test_an_image_that_something_shows_is_not_deleted(editor: Operator, ho
     assert location(await editor.post(f"{page}/delete")) == "/console/images?done=image_deleted"
     assert (await editor.get(page)).status == 404
     assert ("image.delete", found) in await editor.done()
+
+
+async def test_an_image_is_deleted_once_and_not_while_somebody_saves_a_letter_that_shows_it(
+    editor: Operator, house: House, clock: ManualClock
+) -> None:
+    page = location(await upload(editor, octets(drawn()))).partition("?")[0]
+    image = await house.images.one(page.rpartition("/")[2])
+    number = await house.writing.begin("letter", "Tide", ["en"], None, by="x", now=clock.at)
+    async with house.db.transaction() as db:
+        await db.execute("update campaign_content set body = $2 where campaign_id = $1", number, image.markdown)
+        deleting = asyncio.create_task(house.images.delete(image.hash, by="x", now=clock.at))
+        await waiting_for_a_lock(house)
+    with pytest.raises(Conflict, match="campaign “Tide”"):
+        await deleting
+    await house.db.execute("update campaign_content set body = 'None' where campaign_id = $1", number)
+    twice = [house.images.delete(image.hash, by="x", now=clock.at) for _ in range(2)]
+    results = await asyncio.gather(*twice, return_exceptions=True)
+    assert sorted(type(each).__name__ for each in results) == ["NoneType", "NotFound"]
+    assert await house.db.fetchval("select count(*) from audit_log where action = 'image.delete'") == 1
+
+
+async def test_a_page_that_is_just_full_leads_to_no_empty_one(editor: Operator, house: House, clock: ManualClock) -> None:
+    await house.db.execute(
+        """insert into image (hash, kind, width, height, name, alt, content, added_at, added_by)
+           select md5(n::text), 'png', 1, 1, '', '', '\\x00', $1, null from generate_series(1, $2::integer) n""",
+        clock.at,
+        images.PAGE,
+    )
+    shown = await editor.page("/console/images")
+    assert not [each for each in shown.all("a") if "before=" in (each["href"] or "")]
 
 
 async def test_images_are_paged_by_a_cursor(editor: Operator, house: House, clock: ManualClock) -> None:

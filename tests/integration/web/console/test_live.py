@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -242,6 +243,46 @@ async def test_nobody_watches_in_more_windows_than_anybody_has_open(
     await nobody_watches(house)
     async with stream(viewer, number) as again:
         assert await told(again)
+
+
+async def test_receivers_that_are_slowed_down_are_marked_and_small_ones_are_not_named(
+    site: Site, house: House, clock: ManualClock, viewer: Operator
+) -> None:
+    for count, domain in ((22, "big.example"), (20, "calm.example"), (2, "tiny.example")):
+        await add_readers(house, count, domain=domain)
+    number = await begun(house)
+    await sent_out(house)
+    await house.reporting.make_due(now=clock.at, before_each=_nothing)
+    await house.db.execute("update campaign set state = 'sending', finished_at = null")
+    house.watching._limits = {"domain:big.example": 20.0, "domain:calm.example": 20.0}
+    slow = "insert into pace (name, free_at, slow_rate, slowed_at) values ($1, $2, 2.5, $2)"
+    async with stream(viewer, number) as answer:
+
+        async def until(paces: dict[str, str], others: str) -> dict[str, Any]:
+            while ((found := await told(answer))["paces"], found["figures"]["slow-others"]) != (paces, others):
+                pass
+            return found
+
+        first = await told(answer)
+        assert (first["paces"], first["figures"]["slow-others"]) == ({}, ""), "nothing is slowed down, so nothing is said"
+        await house.db.execute(slow, "domain:tiny.example", clock.at)
+        await until({}, "Slowed down or with mails in line: 1 domain that is not named here.")
+        await house.db.execute(slow, "domain:big.example", clock.at)
+        beside = "Slowed down or with mails in line, beside those above: 1 domain that is not named here."
+        found = await until({"big.example": "slowed down to 2.5 a second"}, beside)
+        assert "tiny.example" not in json.dumps(found)
+        words = (await viewer.page(one(number))).words
+        assert "big.example slowed down to 2.5 a second" in words
+        assert "tiny.example" not in words
+        clock.move(minutes=12)  # Both have recovered; only who stands in line waits.
+        await until({}, "")
+        soon = clock.at + timedelta(seconds=40)
+        await house.db.execute("update pace set free_at = $1 where name = 'domain:big.example'", soon)
+        await until({"big.example": "at most 20 a second, mails wait for their turn"}, "")
+
+
+async def _nothing() -> None:
+    pass
 
 
 async def test_who_is_not_signed_in_sees_nothing_move(site: Site, house: House, stranger: Operator) -> None:

@@ -13,8 +13,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from newsletter.app import House
+from newsletter.campaigns.checks import Check
 from newsletter.campaigns.content import Draft, Format
-from newsletter.campaigns.preflight import Answer, Check, Preflight, Report
+from newsletter.campaigns.preflight import Answer, Preflight, Report
 from newsletter.campaigns.spam import spam_score
 from newsletter.core.findings import Finding, Result, good, warn
 from newsletter.subscribing.lists import Sender
@@ -317,8 +318,26 @@ async def test_who_gets_it_who_does_not_and_why(house: House, site: Site, clock:
         "33 % of the readers speak a language without a text: they get English.",
     )
     names = check(report, "Merge fields")
-    assert (names.result, "33 % of the readers" in names.found) == (Result.WARN, True)
+    assert (names.result, "33 % of the readers" in names.found) == (Result.GOOD, True), "the others read another word"
+    number = await written(house, clock.at, "Hello\n\nDear {{ name }}", subject='For {{ name | default: "you" }}')
+    names = check(await preflight(house).report(number, now=clock.at), "Merge fields")
+    assert (names.result, names.details) == (Result.WARN, ("{{ name }}, in line 3 of the body",))
+    report = await preflight(house).report(number - 1, now=clock.at)
     assert "µs" in check(report, "Logic for each reader").found
+
+
+async def test_what_is_taken_out_of_html_is_said(house: House, site: Site, clock: ManualClock) -> None:
+    body = "<script>1</script><script>2</script><form><p>Hello</p></form>" + "".join(
+        f"<x-{each}>a</x-{each}>" for each in range(20)
+    )
+    number = await written(house, clock.at, body, kind=Format.HTML)
+    found = check(await preflight(house).report(number, now=clock.at), "Left out of the HTML")
+    assert found.result is Result.WARN
+    assert found.found.startswith("Removed: 2 × script, 1 × form, 1 × x-0, ")
+    assert found.found.endswith(", and 10 kinds more.")
+    clean = await written(house, clock.at, "<p>Hello</p>", kind=Format.HTML)
+    report = await preflight(house).report(clean, now=clock.at)
+    assert "Left out of the HTML" not in {each.title for each in report.by_language[0][1]}
 
 
 async def test_what_cannot_become_a_mail_says_where(house: House, site: Site, clock: ManualClock) -> None:

@@ -7,6 +7,7 @@ import io
 import re
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -45,6 +46,10 @@ async def fail(house: House, number: int, *, domain: str, count: int, code: int,
         status,
         reply,
     )
+
+
+def who(house: House, address: str) -> UUID:
+    return house.keyring.subscriber_id(address)
 
 
 @pytest.fixture
@@ -164,6 +169,62 @@ async def test_an_erased_reader_stays_in_the_totals(
         await erasure.erase(db, house.ledger, [house.keyring.subscriber_id("reader0@big.example")], now=clock.at)
     await report(house)
     assert "Taken by the relay 45" in await said(viewer, one(sent))
+
+
+async def test_receivers_and_reasons_add_up_to_the_totals_however_many_are_erased(
+    site: Site, house: House, clock: ManualClock
+) -> None:
+    """While it is under way, before the first report and between two; a domain is kept only where it was named before."""
+    for count, domain in ((24, "big.example"), (12, "middle.example"), (3, "tiny.example")):
+        await add_readers(house, count, domain=domain)
+    number = await begun(house)
+    await sent_out(house)
+    await house.db.execute("update campaign set state = 'paused', finished_at = null")
+    for count, change in (
+        (9, "state = 'attempting'"),
+        (10, "state = 'failed', reply_code = 550, reply_status = '5.1.1', reply = 'No such user'"),
+        (11, "state = 'deferred', retry_at = first_at, reply_code = 451, reply = 'Greylisted'"),
+    ):
+        reader = who(house, f"reader{count}@big.example")
+        await house.db.execute(f"update delivery set {change} where subscriber_id = $1", reader)
+    await house.db.execute("update batch set accepted = accepted - 3, attempting = 1, failed = 1, deferred = 1")
+
+    async def erased(*addresses: str) -> dict[str, tuple[int, int, int]]:
+        """The report's domains afterwards: tried, accepted, uncertain."""
+        async with house.db.transaction() as db:
+            await erasure.erase(db, house.ledger, [who(house, address) for address in addresses], now=clock.at)
+        clock.move(minutes=1)
+        await report(house)
+        lines = await store.domains(house.db, campaign_id=number)
+        totals = (await house.campaigns.status(number)).totals
+        for state in ("accepted", "deferred", "failed", "uncertain"):
+            assert sum(getattr(line, state) for line in lines) == totals.get(state, 0), (addresses, state)
+        reasons = await store.reasons(house.db, campaign_id=number)
+        for state in ("deferred", "failed", "uncertain", "skipped"):
+            assert sum(row.count for row in reasons if row.state == state) == totals.get(state, 0), (addresses, state)
+        return {line.domain: (line.tried, line.accepted, line.uncertain) for line in lines}
+
+    assert await erased("reader0@big.example", "reader0@tiny.example") == {"big.example": (22, 20, 0), "": (16, 16, 0)}
+    assert await erased("reader1@big.example", "reader1@tiny.example") == {"big.example": (22, 20, 0), "": (16, 16, 0)}
+    assert await erased("reader2@big.example", "reader9@big.example") == {"big.example": (23, 20, 1), "": (16, 16, 0)}
+    rest = [f"reader{each}@big.example" for each in range(3, 24) if each != 9]
+    assert await erased(*rest, "reader2@tiny.example", "reader0@middle.example") == {
+        "big.example": (22, 20, 1),
+        "": (16, 16, 0),
+    }
+    assert [(row.state, row.reason) for row in await store.reasons(house.db, campaign_id=number)] == [
+        ("failed", "no-such-mailbox"),
+        ("skipped", "left"),
+        ("uncertain", "no-answer"),
+    ]
+    kept = await house.db.fetch("select distinct domain from delivery_folded_domain")
+    assert {row["domain"] for row in kept} == {"big.example", ""}
+    await house.campaigns.cancel(number, by="test", now=clock.at)
+    clock.move(minutes=2)
+    assert (await erased("reader1@middle.example"))["big.example"] == (22, 20, 1)
+    await erased("reader2@middle.example")
+    for table in ("delivery_folded_domain", "delivery_folded_reply"):
+        assert not await house.db.fetchval(f"select count(*) from {table}"), "the last report was made"
 
 
 async def test_the_course_is_noted_where_something_changed_and_thinned(

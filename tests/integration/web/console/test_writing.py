@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import replace
+from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -22,6 +23,8 @@ from newsletter.delivery.batches import plan_campaign
 from newsletter.jobs.schedule import Schedule, campaign_jobs
 from tests.conftest import ManualClock
 from tests.integration.web.console.conftest import Hire, Operator, location
+from tests.integration.web.console.sending import sent_out
+from tests.integration.web.console.sending import state as state_of
 from tests.integration.web.site import Page, Site
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}</textarea>"
@@ -95,10 +98,12 @@ async def test_a_viewer_looks_at_previews_and_writes_nothing(hire: Hire, site: S
         assert (await viewer.get(f"/console/campaigns/{path}")).status == 403
     for path in (f"{number}/edit", f"{number}/autosave", f"{number}/test", f"{number}/preview", f"{number}/versions/restore"):
         assert (await viewer.post(f"/console/campaigns/{path}", typed())).status == 403
-    for path in ("images", "layouts"):
+    assert (await editor.post("/console/layouts/new", layout(body="Dear {{ name }}"))).status == 303
+    for path in ("images", "layouts", "layouts/1"):
         page = await viewer.page(f"/console/{path}")
         assert [each["action"] for each in page.all("form")] == ["/console/sign-out"], "no form and no link that only fails"
         assert not [each for each in page.all("a") if (each["href"] or "").endswith("/new")]
+    assert "Dear {{ name }}" in page.words
 
 
 # Saving.
@@ -189,11 +194,44 @@ async def test_what_is_sent_or_scheduled_is_not_changed_and_that_is_said(
     assert answer.status == 409
     text = await answer.text()
     assert "take it off the schedule" in text
-    assert text_in(text) == "Other words"
+    assert "Other words</pre>" in text, "what was typed is there to be copied"
     await house.db.execute("update campaign set state = 'draft' where campaign_id = $1", number)
     await house.campaigns.send(number, by="test", now=clock.at)
     assert "cannot be changed any more" in await (await save(editor, number, 2, body="Other words")).text()
     assert await body_of(house, number) == DRAFT.body
+
+
+async def bring(house: House, number: int, state: str, now: datetime) -> None:
+    """To that state, from a draft."""
+    if state == "scheduled":
+        await house.scheduling.schedule(number, "2026-12-05T09:30", by="test", now=now)
+        return
+    await house.campaigns.send(number, by="test", now=now)
+    if state == "sent":
+        await sent_out(house)
+    else:
+        await (house.campaigns.pause if state == "paused" else house.campaigns.cancel)(number, by="test", now=now)
+    assert await state_of(house, number) == state
+
+
+@pytest.mark.parametrize("state", ["scheduled", "paused", "sent", "cancelled"])
+async def test_what_cannot_be_written_any_more_is_there_to_be_read_and_has_no_form_that_only_fails(
+    editor: Operator, house: House, clock: ManualClock, state: str
+) -> None:
+    number = await begin(editor)
+    await save(editor, number, body="Dear <b>reader</b>")
+    await save(editor, number, 0, language="de", body="Moin")
+    await bring(house, number, state, clock.at)
+    here = f"/console/campaigns/{number}"
+    page = await editor.page(f"{here}/edit?language=de&view=telephone")
+    assert {each["action"] for each in page.all("form")} == {f"{here}/copy", "/console/sign-out"}
+    assert page.all("iframe")[0]["src"] == f"{here}/preview?language=de&view=telephone"
+    assert "Moin" in page.words
+    assert "opy it" in page.words
+    assert (await editor.get(page.all("iframe")[0]["src"] or "")).status == 200
+    other = await (await editor.get(f"{here}/edit?language=en&view=<b>")).text()
+    assert "Dear &lt;b&gt;reader&lt;/b&gt;</pre>" in other
+    assert "view=desktop" in other
 
 
 async def test_what_cannot_even_be_stored_comes_back_with_all_that_was_typed(editor: Operator, house: House) -> None:
