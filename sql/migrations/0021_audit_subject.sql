@@ -8,7 +8,8 @@ drop index audit_log_operator;
 
 create table audit_subject (
   subscriber_id uuid not null references subscriber on delete cascade,
-  audit_id      bigint not null unique,
+  audit_id      bigint not null,
   primary key (subscriber_id, audit_id)
 );
+create index audit_subject_line on audit_subject (audit_id);
 comment on table audit_subject is 'subject table: the reader whom a line of the audit log is about';
