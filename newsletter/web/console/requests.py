@@ -15,6 +15,16 @@ from newsletter.web.context import CONSOLE, moment, services
 
 REQUESTS = f"{CONSOLE}/requests"
 
+ABOUT = {
+    "access": "to see what is held",
+    "portability": "to take it along",
+    "rectification": "to correct it",
+    "erasure": "to delete it",
+    "restriction": "to pause mails",
+    "objection": "an objection",
+    "question": "a question",
+}
+
 routes = ConsoleRoutes()
 says(
     request_added="The request is entered. It is due within a month of the day it came.",
@@ -72,7 +82,8 @@ async def _register(request: web.Request, *, problem: str = "", field: str = "")
         status=422 if problem else 200,
         title="Requests",
         open=await services(request).register.open(),
-        kinds=KINDS,
+        kinds=[(kind, ABOUT[kind]) for kind in KINDS],
+        about=ABOUT,
         channels=CHANNELS,
         given={name: form.get(name, "") for name in ("kind", "channel", "received", "note")},
         problem=problem,
