@@ -252,8 +252,8 @@ async def _correct(request: web.Request, who: UUID, form: Mapping[str, str]) -> 
 
 
 async def _pause(request: web.Request, who: UUID, form: Mapping[str, str]) -> None:
-    months = int(given) if (given := form.get("months", "")) in {str(each) for each in PAUSES} else None
-    list_id = await _list_id(request, form)
+    given, list_id = form.get("months", ""), await _list_id(request, form)
+    months = (int(given) if given.isdecimal() and len(given) < 3 else 0) if given else None  # What there is not is refused.
     await services(request).rights.restrict(who, list_id, months=months, by=_actor(request), now=moment(request))
 
 

@@ -83,6 +83,7 @@ async def test_a_list_can_be_made_with_a_sender_of_its_own(editor: Operator, hou
         ({"name.de": "x" * 101}, "name.de"),
         ({"description.de": "x" * 501, "name.de": "Brief"}, "description.de"),
         ({"wording.en": "x" * 401}, "wording.en"),
+        ({"wording.de": "a\x07b", "wording.en": "x" * 400, "name.de": "Brief"}, "wording.de"),
         ({"welcome_subject.en": "Hello"}, "welcome_text.en"),
         ({"welcome_text.de": "Guten Tag", "name.de": "Brief"}, "welcome_subject.de"),
         ({"welcome_subject.en": "=?utf-8?q?x?=", "welcome_text.en": "Hello"}, "welcome_subject.en"),

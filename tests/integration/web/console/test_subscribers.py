@@ -141,8 +141,8 @@ async def test_the_beginning_of_an_address_finds_all_that_begin_so_page_by_page(
     assert ("subscriber.find", "the beginning of an address") in await editor.done()
 
 
-async def test_a_search_stands_in_an_address_so_that_nobody_else_reads_it(
-    editor: Operator, house: House, clock: ManualClock
+async def test_a_search_stands_in_an_address_so_that_nobody_else_reads_it_and_in_no_log(
+    editor: Operator, house: House, clock: ManualClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await make(house, clock, PAGE + 2)
     first = await search(editor, "person")
@@ -153,6 +153,9 @@ async def test_a_search_stands_in_an_address_so_that_nobody_else_reads_it(
         assert typed not in where
     assert first != await search(editor, "person")
     assert len(first) == len(await search(editor, "person0049@example"))
+    logged = capsys.readouterr().out
+    assert logged.count("route=/console/subscribers") == 4
+    assert not [word for word in ("person", "search=") if word in logged]
 
 
 @pytest.mark.parametrize("how", ["later", "elsewhere", "changed", "made up"])
@@ -304,6 +307,9 @@ async def test_what_does_not_fit_is_said_and_kept(editor: Operator, site: Site) 
     assert page.field("name")["value"] == "Ada www.evil.example"
     assert page.field("name")["aria-invalid"] == "true"
     assert (await editor.post(f"{HERE}/{site.id_of(ADA)}/unsubscribe", {"list": "alerts"})).status == 422
+    for months in ("2", "-1", "²", "1" * 30):
+        refused = await editor.post(f"{HERE}/{site.id_of(ADA)}/pause", {"list": "letter", "months": months})
+        assert (refused.status, "A pause lasts 1, 3 or 6 months" in await refused.text()) == (422, True), months
 
 
 @pytest.mark.parametrize("act", ["pause", "unsubscribe", "object", "erase", "take/json"])

@@ -183,7 +183,7 @@ async def test_requests_are_entered_answered_and_marked_when_overdue(editor: Ope
     form = {"kind": "erasure", "channel": "letter", "received": "2026-10-10", "note": "case 7"}
     assert location(await editor.post(path, form)) == f"{path}?done=request_added"
     shown = words_of(await (await editor.get(path)).text())
-    assert "erasure letter 10 October 2026 overdue 10 November 2026 case 7" in shown
+    assert "to delete it letter 10 October 2026 overdue 10 November 2026 case 7" in shown
     (request,) = await site.house.register.open()
     assert location(await editor.post(f"{path}/{request.number}/done")) == f"{path}?done=request_done"
     again = await editor.post(f"{path}/{request.number}/done")
