@@ -191,6 +191,23 @@ async def test_requests_are_entered_answered_and_marked_when_overdue(editor: Ope
     assert "Nobody waits." in (await editor.page(path)).words
 
 
+async def test_what_was_written_is_read_where_no_relay_has_taken_it_and_that_is_on_record(editor: Operator, site: Site) -> None:
+    path, written = "/console/requests", "<b>What</b> do you hold?"
+    form = {"email": READER, "subject": "access", "message": written}
+    assert (await site.post("/privacy/contact", form)).status == 200
+    shown = await editor.page(path)
+    assert ("What was written waits for a relay." in shown.words, READER in shown.words) == (True, False)
+    (request,) = await site.house.register.open()
+    page = Page(await (await editor.post(f"{path}/{request.number}/read")).text())
+    assert (READER in page.words, written in page.words) == (True, True)
+    assert ("request.read", f"request {request.number}") in await editor.done()
+    assert (await editor.get(f"{path}/{request.number}/read")).status == 405
+    await site.house.db.execute("delete from contact_message")
+    shown = await editor.page(path)
+    assert ("never handed over, and is deleted" in shown.words, "Read it" in shown.words) == (True, False)
+    assert (await editor.post(f"{path}/{request.number}/read")).status == 404
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
