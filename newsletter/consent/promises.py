@@ -15,31 +15,28 @@ from newsletter.core.promises import Due, Kept, Promise, by_expiry
 
 _THREE_YEARS = timedelta(days=3 * 365)
 _YEAR = timedelta(days=366)
+_HOURLY = {"every": timedelta(hours=1), "grace": timedelta(days=1)}
 
 
 def promises(*, origin_days: int, evidence_days: int, keeps: Keeps = Keeps.SEALED) -> list[Promise]:
     """The declarations, with the deadlines of this installation."""
+    return [_origins(origin_days), _evidence(evidence_days, keeps), _suppressions(), _withdrawals()]
 
-    def origins(words: NullTranslations) -> str:
+
+def _origins(origin_days: int) -> Promise:
+    def sentence(words: NullTranslations) -> str:
         return words.ngettext(
             "The network address and browser that a consent came from are deleted after %(days)d day.",
             "The network address and browser that a consent came from are deleted after %(days)d days.",
             origin_days,
         ) % {"days": origin_days}
 
-    def suppressions(words: NullTranslations) -> str:
-        return words.gettext(
-            "After deletion we keep a code computed from your address, so that nobody can enter it again by mistake: "
-            "for %(years)d years; for a year when your mailbox did not take our mail; for %(days)d days when you told us that "
-            "you had not asked for it; and when you objected to all mail, until you lift that."
-        ) % {"years": LEFT_FOR.days // 365, "days": REFUSED_FOR.days}
+    kept = by_expiry(store.expire_origins, store.due_origins)
+    return Promise("consent-origin", sentence, deadline=timedelta(days=origin_days), at_most=_THREE_YEARS, **_HOURLY, **kept)
 
-    def withdrawals(words: NullTranslations) -> str:
-        return words.gettext(
-            "The list of who has left, which a restored backup is compared with, holds the same code for the same time."
-        )
 
-    def evidence(words: NullTranslations) -> str:
+def _evidence(evidence_days: int, keeps: Keeps) -> Promise:
+    def sentence(words: NullTranslations) -> str:
         if keeps is Keeps.NONE:
             return words.ngettext(
                 "Proof of consent that was kept under an earlier setting is deleted %(days)d day after the address.",
@@ -52,46 +49,35 @@ def promises(*, origin_days: int, evidence_days: int, keeps: Keeps = Keeps.SEALE
             evidence_days,
         ) % {"days": evidence_days}
 
-    hourly = {"every": timedelta(hours=1), "grace": timedelta(days=1)}
-    return [
-        Promise(
-            "consent-origin",
-            origins,
-            deadline=timedelta(days=origin_days),
-            at_most=_THREE_YEARS,
-            **hourly,
-            **by_expiry(store.expire_origins, store.due_origins),
-        ),
-        Promise(
-            "evidence",
-            evidence,
-            deadline=timedelta(days=evidence_days),
-            at_most=EVIDENCE_AT_MOST,
-            **hourly,
-            **by_expiry(
-                partial(store.expire_evidence, longest=EVIDENCE_AT_MOST), partial(store.due_evidence, longest=EVIDENCE_AT_MOST)
-            ),
-        ),
-        Promise(
-            "suppression",
-            suppressions,
-            deadline=LEFT_FOR,
-            at_most=_THREE_YEARS,
-            **hourly,
-            **by_expiry(store.expire_suppressions, store.due_suppressions),
-        ),
-        Promise(
-            "withdrawal",
-            withdrawals,
-            deadline=LEFT_FOR,
-            at_most=_THREE_YEARS,
-            **hourly,
-            **by_expiry(
-                partial(store.expire_withdrawals, refused_for=REFUSED_FOR, others_for=LEFT_FOR),
-                partial(store.due_withdrawals, refused_for=REFUSED_FOR, others_for=LEFT_FOR),
-            ),
-        ),
-    ]
+    kept = by_expiry(
+        partial(store.expire_evidence, longest=EVIDENCE_AT_MOST), partial(store.due_evidence, longest=EVIDENCE_AT_MOST)
+    )
+    return Promise("evidence", sentence, deadline=timedelta(days=evidence_days), at_most=EVIDENCE_AT_MOST, **_HOURLY, **kept)
+
+
+def _suppressions() -> Promise:
+    def sentence(words: NullTranslations) -> str:
+        return words.gettext(
+            "After deletion we keep a code computed from your address, so that nobody can enter it again by mistake: "
+            "for %(years)d years; for a year when your mailbox did not take our mail; for %(days)d days when you told us that "
+            "you had not asked for it; and when you objected to all mail, until you lift that."
+        ) % {"years": LEFT_FOR.days // 365, "days": REFUSED_FOR.days}
+
+    kept = by_expiry(store.expire_suppressions, store.due_suppressions)
+    return Promise("suppression", sentence, deadline=LEFT_FOR, at_most=_THREE_YEARS, **_HOURLY, **kept)
+
+
+def _withdrawals() -> Promise:
+    def sentence(words: NullTranslations) -> str:
+        return words.gettext(
+            "The list of who has left, which a restored backup is compared with, holds the same code for the same time."
+        )
+
+    kept = by_expiry(
+        partial(store.expire_withdrawals, refused_for=REFUSED_FOR, others_for=LEFT_FOR),
+        partial(store.due_withdrawals, refused_for=REFUSED_FOR, others_for=LEFT_FOR),
+    )
+    return Promise("withdrawal", sentence, deadline=LEFT_FOR, at_most=_THREE_YEARS, **_HOURLY, **kept)
 
 
 def file_promise(path: Path, *, backup_days: int) -> Promise:
@@ -126,8 +112,7 @@ def file_promise(path: Path, *, backup_days: int) -> Promise:
         files,
         deadline=deadline,
         at_most=_YEAR,
-        every=timedelta(hours=1),
-        grace=timedelta(days=1),
         keep=keep,
         due=due,
+        **_HOURLY,
     )

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -92,6 +93,12 @@ class Keyring:
 
     def _code(self, kind: bytes, text: str) -> bytes:
         return hmac.digest(self.address_key, kind + text.encode(), "sha256")[:16]
+
+
+def id_parts(count: int) -> list[tuple[UUID, UUID]]:
+    """All ids in so many equal parts: first and last of each. Ids are uniform, so a part of them is a share of the people."""
+    edges = [(number << 128) // count for number in range(count + 1)]
+    return [(UUID(int=first), UUID(int=after - 1)) for first, after in pairwise(edges)]
 
 
 def _as_version_8(code: bytes) -> bytes:

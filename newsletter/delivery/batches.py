@@ -8,11 +8,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
 from uuid import UUID
 
 from newsletter.core.database import Connection
 from newsletter.core.errors import Conflict
+from newsletter.core.keys import id_parts
 from newsletter.delivery import store
 from newsletter.delivery.rules import batch_count
 from newsletter.delivery.store import Batch
@@ -20,9 +20,7 @@ from newsletter.delivery.store import Batch
 
 def slices(readers: int) -> list[tuple[UUID, UUID]]:
     """The id space in equal parts for about that many readers: first and last id of each."""
-    count = batch_count(readers)
-    edges = [(number << 128) // count for number in range(count + 1)]
-    return [(UUID(int=first), UUID(int=after - 1)) for first, after in pairwise(edges)]
+    return id_parts(batch_count(readers))
 
 
 async def plan_campaign(db: Connection, *, campaign_id: int, list_id: int, message_domain: str, now: datetime) -> int:

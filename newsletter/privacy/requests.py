@@ -95,7 +95,7 @@ class Register:
 
 
 def _not_open(number: int) -> str:
-    return f"There is no open request {number}: see newsletter request list."
+    return f"There is no open request {number} any more: look at those that are open."
 
 
 def _checked_note(given: str) -> str:

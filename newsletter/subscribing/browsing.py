@@ -1,14 +1,16 @@
 """Finding readers, for operators with the right to see addresses: by address, by how it begins, by list and state.
 
 Pages are cut by key, so that the millionth reader is as near as the first; nothing is counted. That somebody looked is in the
-audit log, without whom they saw.
+audit log, without whom they saw. What was typed becomes a search code: sealed, for an hour, for the session that it was typed
+in, so that pages of what was found have addresses that can be gone back to, in which no reader's address stands.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -17,14 +19,17 @@ from newsletter.core.audit import Audit
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import InvalidAddress, InvalidInput
 from newsletter.core.keys import Keyring
+from newsletter.core.seals import Seals
 from newsletter.subscribing import lists_store
 from newsletter.subscribing.lists import MailingList, list_by_slug
-from newsletter.subscribing.lists_store import Beginning
 from newsletter.subscribing.views import PersonRow
 
 PAGE = 50
 SHORTEST_BEGINNING = 3
+SEARCH_LIVES = timedelta(hours=1)
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
+_SEARCH = "search of readers"
+_A_WHOLE_ADDRESS = "a whole address"
 
 
 class Standing(StrEnum):
@@ -58,13 +63,25 @@ class Readers:
 
 
 @dataclass(frozen=True)
+class Search:
+    """What was typed, and where a page of what was found begins: after that place in the order of addresses."""
+
+    given: str
+    place: str = ""
+    after: UUID = FIRST
+
+    @property
+    def beginning(self) -> str:
+        return self.given.lower()
+
+
+@dataclass(frozen=True)
 class Found:
-    """`exact`: the whole address was typed, whoever it belongs to. `after`, `place`: what the next page begins after."""
+    """`exact`: the whole address was typed, whoever it belongs to. `following`: the next page, where there is one."""
 
     people: Sequence[PersonRow]
-    exact: UUID | None = None
-    after: UUID | None = None
-    place: str = ""
+    exact: UUID | None
+    following: Search | None
 
 
 class Browsing:
@@ -74,6 +91,7 @@ class Browsing:
         self._db = db
         self._keyring = keyring
         self._audit = audit
+        self._seals = Seals(keyring)
 
     async def page(
         self, wanted: Wanted, *, after: UUID | None = None, before: UUID | None = None, by: str, now: datetime
@@ -93,25 +111,40 @@ class Browsing:
             await self._audit(db, by, "subscriber.list", _said(wanted), now)
         return Readers(people, None if is_first or not ids else ids[0], None if is_last or not ids else ids[-1])
 
-    async def find(self, given: str, *, after: UUID | None = None, place: str = "", by: str, now: datetime) -> Found:
-        """By the whole address, through its key; else by how the address begins. Raises `InvalidInput`."""
-        beginning = given.strip().lower()
-        exact = self._exact(given)
-        if exact is None and len(beginning) < SHORTEST_BEGINNING:
+    async def locate(self, given: str, *, by: str, now: datetime) -> UUID | Search:
+        """The reader with the whole address, through its key; else what to look for. Raises `InvalidInput`."""
+        search, exact = Search(given.strip()), self._exact(given)
+        if exact is None and len(search.given) < SHORTEST_BEGINNING:
             raise InvalidInput(f"Type {SHORTEST_BEGINNING} characters of the address at least.", field="address")
-        if not beginning.isprintable() or len(beginning) > 254:
+        if not search.given.isprintable() or len(search.given) > 254:
             raise InvalidInput("No address looks like this: please check it.", field="address")
+        if exact is None or not await lists_store.people(self._db, subscriber_ids=[exact], now=now):
+            return search
+        await self._audit(self._db, by, "subscriber.find", _A_WHOLE_ADDRESS, now)
+        return exact
+
+    async def find(self, search: Search, *, by: str, now: datetime) -> Found:
+        """A page of those whose address begins so, in the order of addresses."""
+        exact = self._exact(search.given)
         async with self._db.transaction() as db:
-            await self._audit(db, by, "subscriber.find", "a whole address" if exact else "the beginning of an address", now)
-            if exact is not None and (people := await lists_store.people(db, subscriber_ids=[exact], now=now)):
-                return Found(people, exact)
+            await self._audit(db, by, "subscriber.find", _A_WHOLE_ADDRESS if exact else "the beginning of an address", now)
             found = await lists_store.beginning_with(
-                db, beginning=beginning, after=place, after_id=after or FIRST, size=PAGE + 1
+                db, beginning=search.beginning, after=search.place, after_id=search.after, size=PAGE + 1
             )
             shown = found[:PAGE]
             people = await lists_store.people(db, subscriber_ids=[row.subscriber_id for row in shown], now=now)
-        last: Beginning | None = shown[-1] if len(found) > PAGE else None
-        return Found(people, exact, last.subscriber_id if last else None, last.place if last else "")
+        last = shown[-1] if len(found) > PAGE else None
+        return Found(people, exact, Search(search.given, last.place, last.subscriber_id) if last else None)
+
+    def code_of(self, search: Search, cookie: str, *, now: datetime) -> str:
+        """What stands for the search in an address of a page: good for `SEARCH_LIVES`, in the session of that cookie."""
+        content = json.dumps([search.given, search.place, search.after.hex], ensure_ascii=False).encode()
+        return self._seals.seal(_SEARCH, content, cookie, until=now + SEARCH_LIVES)
+
+    def search_of(self, code: str, cookie: str, *, now: datetime) -> Search:
+        """The search behind a code. Raises `InvalidToken`; `ExpiredToken` when its time is over."""
+        given, place, after = json.loads(self._seals.open(_SEARCH, code, cookie, now=now))
+        return Search(given, place, UUID(after))
 
     def _exact(self, given: str) -> UUID | None:
         try:

@@ -176,6 +176,10 @@ async def open_lists(db: Connection, slugs: Sequence[str] | None = None) -> list
     return [found[slug] for slug in dict.fromkeys(slugs)]
 
 
+class SenderTaken(Conflict):
+    """A new sender has the name of one that there is."""
+
+
 @dataclass(frozen=True)
 class NewSender:
     """What an operator says of a sender."""
@@ -297,7 +301,7 @@ async def _sender(db: Connection, sender: NewSender | str, now: datetime) -> int
         return await lists_store.add_sender(db, **asdict(checked), now=now)
     except DatabaseError as error:
         if error.sqlstate == UNIQUE_VIOLATION:
-            raise Conflict(
+            raise SenderTaken(
                 f'There is a sender "{checked.name}" already: give its name alone to use it, or choose another name.'
             ) from None
         raise
@@ -343,23 +347,34 @@ def check_list(new: NewList) -> None:
     if new.time_zone not in time_zones():
         raise InvalidInput("The time zone must be one such as Europe/Berlin.", field="time zone")
     for language, text in new.texts.items():
-        if not check_header_text(text.name, field="name").strip() or len(text.name) > 100:
-            raise InvalidInput("A list's name has 1 to 100 characters.", field="name")
-        if len(_printable(text.description, field="description")) > 500:
-            raise InvalidInput("A list's description has 500 characters at most.", field="description")
-        if len(_printable(text.wording, field="wording")) > 400:
-            raise InvalidInput("The sentence beside the button has 400 characters at most.", field="wording")
+        _check_words(language, text)
         _check_welcome(language, text)
     if not all(map(is_page, new.return_urls)):
         raise InvalidInput(f"A page to return to must be {_WHOLE} https://example.org/thanks.", field="return")
 
 
+def _fit_for_header(text: str, *, field: str, at: str) -> str:
+    """Raises `InvalidInput`. `at`: the field, where it is called otherwise than people call it."""
+    try:
+        return check_header_text(text, field=field)
+    except InvalidInput as error:
+        raise InvalidInput(str(error), field=at) from None
+
+
+def _check_words(language: str, text: ListText) -> None:
+    """A list has several texts: the field of an error says which, as `description.de`."""
+    name, description, wording = f"name.{language}", f"description.{language}", f"wording.{language}"
+    if not _fit_for_header(text.name, field="name", at=name).strip() or len(text.name) > 100:
+        raise InvalidInput("A list's name has 1 to 100 characters.", field=name)
+    if len(_printable(text.description, field="description", at=description)) > 500:
+        raise InvalidInput("A list's description has 500 characters at most.", field=description)
+    if len(_printable(text.wording, field="wording", at=wording)) > 400:
+        raise InvalidInput("The sentence beside the button has 400 characters at most.", field=wording)
+
+
 def _check_welcome(language: str, text: ListText) -> None:
     subject, words = f"welcome_subject.{language}", f"welcome_text.{language}"
-    try:
-        check_header_text(text.welcome_subject, field="The subject of the welcome mail")
-    except InvalidInput as error:
-        raise InvalidInput(str(error), field=subject) from None
+    _fit_for_header(text.welcome_subject, field="The subject of the welcome mail", at=subject)
     if len(text.welcome_subject) > LONGEST_SUBJECT:
         raise InvalidInput(f"The subject of a welcome mail has {LONGEST_SUBJECT} characters at most.", field=subject)
     _printable(text.welcome_text.replace("\n", ""), field="welcome mail", at=words)

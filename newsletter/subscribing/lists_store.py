@@ -51,6 +51,16 @@ class ListSize:
 
 
 @dataclass(frozen=True)
+class CountedPart:
+    """Readers of a list in each state, among a part of all ids."""
+
+    list_id: int
+    confirmed: int
+    pending: int
+    unsubscribed: int
+
+
+@dataclass(frozen=True)
 class KnownSize:
     """Of each state what there is, as far as was asked, and how many there were when they were counted last."""
 
@@ -212,7 +222,19 @@ async def known_sizes(db: Connection, *, list_id: int | None, most: int) -> list
 
 
 @_sql.statement
-async def count_sizes(db: Connection, *, now: datetime) -> None: ...
+async def count_part(db: Connection, *, first_id: UUID, last_id: UUID) -> list[CountedPart]: ...
+
+
+@_sql.statement
+async def keep_sizes(
+    db: Connection,
+    *,
+    list_ids: Sequence[int],
+    confirmed: Sequence[int],
+    pending: Sequence[int],
+    unsubscribed: Sequence[int],
+    now: datetime,
+) -> None: ...
 
 
 @_sql.statement

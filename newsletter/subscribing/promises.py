@@ -18,110 +18,128 @@ from newsletter.subscribing.rules import HITS_KEPT, Via, request_lives
 _FIVE_MINUTES = timedelta(minutes=5)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
+_SOON = {"every": _FIVE_MINUTES, "grace": _HOUR}
 LONGEST_AFTER_LEAVING = timedelta(days=28)
 """Erasing on request is to be done within a month (GDPR Art. 12(3)), in February too."""
 
 
 def promises(*, confirm_hours: int, erase_left_days: int, ledger: Ledger) -> list[Promise]:
     """The declarations, with the deadlines of this installation."""
+    return [
+        _unconfirmed(confirm_hours),
+        _left(erase_left_days, ledger),
+        _closed(ledger),
+        _signup_requests(confirm_hours),
+        _confirmations(confirm_hours),
+        _outbox(),
+        _limits(),
+    ]
 
-    def unconfirmed(words: NullTranslations) -> str:
+
+def _unconfirmed(confirm_hours: int) -> Promise:
+    def sentence(words: NullTranslations) -> str:
         return words.ngettext(
             "If you do not confirm within %(hours)d hour, we delete your address.",
             "If you do not confirm within %(hours)d hours, we delete your address.",
             confirm_hours,
         ) % {"hours": confirm_hours}
 
-    def left(words: NullTranslations) -> str:
+    return Promise(
+        "unconfirmed",
+        sentence,
+        deadline=timedelta(hours=confirm_hours),
+        at_most=_DAY,
+        keep=keep_unconfirmed,
+        due=_due_unconfirmed,
+        **_SOON,
+    )
+
+
+def _left(erase_left_days: int, ledger: Ledger) -> Promise:
+    def sentence(words: NullTranslations) -> str:
         return words.ngettext(
             "When you unsubscribe from everything, we delete your address within %(days)d day.",
             "When you unsubscribe from everything, we delete your address within %(days)d days.",
             erase_left_days,
         ) % {"days": erase_left_days}
 
-    def closed(words: NullTranslations) -> str:
+    erase_after = timedelta(days=erase_left_days)
+    return Promise(
+        "left",
+        sentence,
+        deadline=erase_after,
+        at_most=LONGEST_AFTER_LEAVING,
+        keep=keep_left(erase_after, ledger),
+        due=_due_left(erase_after),
+        **_SOON,
+    )
+
+
+def _closed(ledger: Ledger) -> Promise:
+    def sentence(words: NullTranslations) -> str:
         return words.gettext(
             "When a newsletter is closed, we unsubscribe its readers within %(minutes)d minutes, and delete them as above."
         ) % {"minutes": _HOUR // timedelta(minutes=1)}
 
-    def requests(words: NullTranslations) -> str:
-        hours = request_lives(timedelta(hours=confirm_hours)) // _HOUR
+    return Promise(
+        "closed",
+        sentence,
+        deadline=_HOUR,
+        at_most=_DAY,
+        every=_FIVE_MINUTES,
+        grace=_DAY,
+        keep=keep_closed(ledger),
+        due=_due_closed,
+    )
+
+
+def _signup_requests(confirm_hours: int) -> Promise:
+    lives = request_lives(timedelta(hours=confirm_hours))
+
+    def sentence(words: NullTranslations) -> str:
+        hours = lives // _HOUR
         return words.ngettext(
             "A sign-up that could not be worked on is deleted after %(hours)d hour.",
             "A sign-up that could not be worked on is deleted after %(hours)d hours.",
             hours,
         ) % {"hours": hours}
 
-    def links(words: NullTranslations) -> str:
+    kept = by_expiry(store.expire_requests, store.due_requests)
+    return Promise("signup-request", sentence, deadline=lives, at_most=_DAY, **_SOON, **kept)
+
+
+def _confirmations(confirm_hours: int) -> Promise:
+    def sentence(words: NullTranslations) -> str:
         return words.ngettext(
             "The link of a confirmation mail is forgotten %(hours)d hour after you asked for it, used or not.",
             "The link of a confirmation mail is forgotten %(hours)d hours after you asked for it, used or not.",
             confirm_hours,
         ) % {"hours": confirm_hours}
 
-    def outbox(words: NullTranslations) -> str:
+    kept = by_expiry(store.expire_confirmations, store.due_confirmations)
+    return Promise("confirmation", sentence, deadline=timedelta(hours=confirm_hours), at_most=_DAY, **_SOON, **kept)
+
+
+def _outbox() -> Promise:
+    def sentence(words: NullTranslations) -> str:
         return words.gettext(
             "A mail about your sign-up or your data that could not be delivered in its time is forgotten, "
             "after %(days)d days at most."
         ) % {"days": LONGEST_WAIT.days}
 
-    def limits(words: NullTranslations) -> str:
+    kept = by_expiry(delivery.expire_mails, delivery.due_mails)
+    return Promise("outbox", sentence, deadline=LONGEST_WAIT, at_most=LONGEST_WAIT, **_SOON, **kept)
+
+
+def _limits() -> Promise:
+    def sentence(words: NullTranslations) -> str:
         return words.gettext(
             "Counters that protect strangers from being signed up by others hold codes, no addresses, "
             "and are deleted after %(days)d days."
         ) % {"days": HITS_KEPT.days}
 
-    confirm_within, erase_after = timedelta(hours=confirm_hours), timedelta(days=erase_left_days)
-    soon = {"every": _FIVE_MINUTES, "grace": _HOUR}
-    within_a_day = {"deadline": confirm_within, "at_most": _DAY} | soon
-    return [
-        Promise("unconfirmed", unconfirmed, keep=keep_unconfirmed, due=_due_unconfirmed, **within_a_day),
-        Promise(
-            "left",
-            left,
-            deadline=erase_after,
-            at_most=LONGEST_AFTER_LEAVING,
-            keep=keep_left(erase_after, ledger),
-            due=_due_left(erase_after),
-            **soon,
-        ),
-        Promise(
-            "closed",
-            closed,
-            deadline=_HOUR,
-            at_most=_DAY,
-            every=_FIVE_MINUTES,
-            grace=_DAY,
-            keep=keep_closed(ledger),
-            due=_due_closed,
-        ),
-        Promise(
-            "signup-request",
-            requests,
-            deadline=request_lives(confirm_within),
-            at_most=_DAY,
-            **soon,
-            **by_expiry(store.expire_requests, store.due_requests),
-        ),
-        Promise("confirmation", links, **within_a_day, **by_expiry(store.expire_confirmations, store.due_confirmations)),
-        Promise(
-            "outbox",
-            outbox,
-            deadline=LONGEST_WAIT,
-            at_most=LONGEST_WAIT,
-            **soon,
-            **by_expiry(delivery.expire_mails, delivery.due_mails),
-        ),
-        Promise(
-            "limits",
-            limits,
-            deadline=HITS_KEPT,
-            at_most=HITS_KEPT,
-            every=_HOUR,
-            grace=_DAY,
-            **by_expiry(store.expire_hits, store.due_hits),
-        ),
-    ]
+    kept = by_expiry(store.expire_hits, store.due_hits)
+    return Promise("limits", sentence, deadline=HITS_KEPT, at_most=HITS_KEPT, every=_HOUR, grace=_DAY, **kept)
 
 
 async def keep_unconfirmed(db: Connection, now: datetime, size: int) -> Kept:

@@ -121,15 +121,24 @@ from list l left join list_size z using (list_id) cross join lateral (
 where :list_id::integer is null or l.list_id = :list_id
 order by l.list_id;
 
--- name: count_sizes
--- One look at all of them; a job does that, no page.
-insert into list_size as z (list_id, confirmed, pending, unsubscribed, counted_at)
-select l.list_id, coalesce(s.confirmed, 0), coalesce(s.pending, 0), coalesce(s.unsubscribed, 0), :now
-from list l left join (
-  select list_id, count(*) filter (where state = 'confirmed') as confirmed, count(*) filter (where state = 'pending') as pending,
-         count(*) filter (where state = 'unsubscribed') as unsubscribed
-  from subscription group by list_id
-) s using (list_id)
+-- name: count_part
+-- How many readers of each list are in each state, among those whose ids lie in a part of all: read from the indexes, which are in
+-- the order of ids, so that the whole table is read by no statement.
+select l.list_id,
+       (select count(*) from subscription where list_id = l.list_id and state = 'confirmed'
+        and subscriber_id between :first_id and :last_id) as confirmed,
+       (select count(*) from subscription where list_id = l.list_id and state = 'pending'
+        and subscriber_id between :first_id and :last_id) as pending,
+       (select count(*) from subscription where list_id = l.list_id and state = 'unsubscribed'
+        and subscriber_id between :first_id and :last_id) as unsubscribed
+from list l;
+
+-- name: keep_sizes
+-- What was counted, list by list.
+insert into list_size (list_id, confirmed, pending, unsubscribed, counted_at)
+select list_id, confirmed, pending, unsubscribed, :now
+from unnest(:list_ids::integer[], :confirmed::bigint[], :pending::bigint[], :unsubscribed::bigint[])
+     as counted (list_id, confirmed, pending, unsubscribed)
 on conflict (list_id) do update
 set confirmed = excluded.confirmed, pending = excluded.pending, unsubscribed = excluded.unsubscribed,
     counted_at = excluded.counted_at;
@@ -202,10 +211,10 @@ where reason = 'restricted' and (until is null or until > :now) and (:list_id::i
 order by subscriber_id desc limit :size;
 
 -- name: beginning_with
--- Whose address begins so, in the order of addresses, after the last one of the page before. The operators compare octets, as
--- the index does.
+-- Whose address begins so, in the order of addresses, after the last one of the page before, if any. The operators compare
+-- octets, as the index does; a collation beside them would keep the index from serving.
 select subscriber_id, lower(address) as place from subscriber
-where lower(address) ~>=~ greatest(:beginning::text collate "C", :after::text) and lower(address) ~<~ (:beginning::text || chr(1114111))
+where lower(address) ~>=~ coalesce(nullif(:after::text, ''), :beginning::text) and lower(address) ~<~ (:beginning::text || chr(1114111))
   and (lower(address) ~>~ :after::text or subscriber_id > :after_id)
 order by lower(address) using ~<~, subscriber_id limit :size;
 

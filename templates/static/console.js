@@ -1,9 +1,6 @@
 // The console works without this; with it some of it moves.
 "use strict";
 
-// On a telephone the navigation is one line that scrolls: the place where one is has to be in sight.
-document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
-
 // Writing: saves by itself, shows what it will look like, says who else is at it. Without it the buttons do the same.
 (() => {
   const form = document.getElementById("editor");

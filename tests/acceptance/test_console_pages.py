@@ -22,6 +22,7 @@ from newsletter.core.keys import open_keyring
 from newsletter.dev.mailbox import Mailbox
 from newsletter.operators.passwords import Passwords
 from newsletter.settings import Settings
+from newsletter.web.console.shell import NAVIGATION
 from tests.conftest import SECRET, ManualClock
 from tests.console_walk import Address, addresses
 from tests.full_house import furnish, serving
@@ -30,6 +31,7 @@ from tests.ports import free_port
 LARGEST_PAGE, LARGEST_SCRIPT = 60_000, 20_000
 WIDTHS = (1280, 320)
 HEIGHT = 900
+FINGER = 44
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 NOT_PAGES = ("/events", "/report.csv", "/record.json", "/record.md", "/preview")
 """How the addresses of what is no page end; a preview is the mail itself."""
@@ -142,6 +144,40 @@ async def look(page: Page, house: House, path: str) -> list[str]:
             f"{path} {width} {scheme}: {each['id']} {[node['html'][:120] for node in each['nodes']][:3]}" for each in violations
         ]
     return found
+
+
+@pytest.mark.browser
+async def test_on_a_telephone_the_menu_opens_by_keyboard_without_a_script_and_is_large_enough_for_fingers(
+    chromium: Browser, served: House
+) -> None:
+    context = await chromium.new_context(locale="en-GB", viewport={"width": 320, "height": HEIGHT}, java_script_enabled=False)
+    page = await sign_in(context, served)
+    await page.goto(f"{served.settings.base_url}/console/promises")
+    menu = page.get_by_role("navigation", name="Console")
+    assert (await menu.inner_text()).split() == ["Menu", "Promises"]
+    for key in ("Tab", "Tab", "Enter"):  # The first is the way past the menu.
+        await page.keyboard.press(key)
+    ways, everywhere = menu.get_by_role("link"), sum(len(places) for _, places in NAVIGATION) + 1  # One is the account.
+    await expect(ways).to_have_count(everywhere)
+    boxes = [await way.bounding_box() for way in [*await ways.all(), menu.get_by_role("button"), menu.locator("summary")]]
+    assert [box for box in boxes if box is None or box["height"] < FINGER or box["x"] + box["width"] > 320] == []
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Hello, owner")
+    await page.set_viewport_size({"width": 1280, "height": HEIGHT})
+    await expect(ways).to_have_count(everywhere)
+    await context.close()
+
+
+@pytest.mark.browser
+async def test_axe_finds_nothing_on_the_open_menu(chromium: Browser, served: House) -> None:
+    page = await sign_in(await chromium.new_context(locale="en-GB", viewport={"width": 320, "height": HEIGHT}), served)
+    await page.locator(".menu summary").click()
+    await page.evaluate(AXE_SCRIPT)
+    for scheme in SCHEMES:
+        await page.emulate_media(color_scheme=scheme)
+        assert await page.evaluate("axe.run().then(results => results.violations.map(each => each.id))") == []
+    await page.context.close()
 
 
 def test_the_script_is_small() -> None:

@@ -46,7 +46,7 @@ async def console() -> None:
 
             def find(address: str) -> Callable[[], Awaitable[ClientResponse]]:
                 form = {HIDDEN_FIELD: form_token(cookie), "address": address}
-                return lambda: client.post("/console/subscribers", data=form, headers=headers, allow_redirects=False)
+                return lambda: client.post("/console/subscribers", data=form, headers=headers)
 
             pages: dict[str, list[tuple[str, Callable[[], Awaitable[ClientResponse]]]]] = {}
             for each in await addresses(house):

@@ -36,8 +36,10 @@ PEOPLE = """
     insert into consent_event (subscriber_id, list_id, kind, occurred_at, language)
     select subscriber_id, 1, kind, $1, 'en' from people, unnest('{asked,confirmed,unsubscribed}'::text[]) as kind"""
 OLDEST_STATEMENT = """
-    select coalesce(max(extract(epoch from clock_timestamp() - query_start)), 0)::float8 from pg_stat_activity
-    where state = 'active' and backend_type = 'client backend' and application_name ~ '^newsletter'"""
+    select extract(epoch from clock_timestamp() - query_start)::float8,
+           regexp_replace(query, '\\s+', ' ', 'g') from pg_stat_activity
+    where state = 'active' and backend_type = 'client backend' and application_name ~ '^newsletter'
+    order by query_start limit 1"""
 
 
 async def purge() -> None:
@@ -63,10 +65,10 @@ async def purge() -> None:
                 await asyncio.sleep(SIGNUP_EVERY)
             took = time.monotonic() - began
             over.set()
-            longest = await watching
+            longest, which = await watching
             sent = await house.db.fetchval("select sum(accepted) from batch")
     print(f"purge      {took:6.0f} s for {DUE:,} people, {DUE / took:,.0f} a second; beside it {sent:,} mails")
-    print(f"purge      {longest * 1000:6.0f} ms the longest statement")
+    print(f"purge      {longest * 1000:6.0f} ms the longest statement: {which[:120]}")
     print(f"purge      {max(answers) * 1000:6.0f} ms the slowest of {len(answers)} sign-ups")
     print(f"purge      {statistics.median(answers) * 1000:6.0f} ms the median of them")
 
@@ -85,13 +87,14 @@ async def make_people(house: House, *, left_at: datetime) -> None:
         await house.db.execute(f"alter table {key['place']} add constraint {key['name']} {key['definition']}")
 
 
-async def longest_statement(house: House, over: asyncio.Event) -> float:
-    """Seconds. Looks so often that no statement of a second can pass unseen."""
-    longest = 0.0
+async def longest_statement(house: House, over: asyncio.Event) -> tuple[float, str]:
+    """Seconds, and its text. Looks so often that no statement of a second can pass unseen."""
+    longest = (0.0, "")
     db = await Database.connect(house.settings.database_url.get_secret_value(), size=1, name="watch")
     try:
         while not over.is_set():
-            longest = max(longest, await db.fetchval(OLDEST_STATEMENT))
+            for row in await db.fetch(OLDEST_STATEMENT):
+                longest = max(longest, (row[0], row[1]))
             await asyncio.sleep(LOOK_EVERY)
     finally:
         await db.close()

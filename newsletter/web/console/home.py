@@ -9,6 +9,7 @@ from datetime import timedelta
 from aiohttp import web
 
 from newsletter.consent.service import standing_still
+from newsletter.core.i18n import SOURCE_LANGUAGE, translations
 from newsletter.operators.rules import Right
 from newsletter.privacy.outlook import Standing
 from newsletter.subscribing.reporting import Curve
@@ -21,6 +22,8 @@ from newsletter.web.context import moment, services
 MOST_LISTS = 4
 """That have a line in the chart."""
 CAMPAIGNS = 6
+LATELY = 4
+"""Promises that removed something when they ran last."""
 SOON = timedelta(days=7)
 """How long before its day a request about somebody's data is spoken of."""
 
@@ -44,6 +47,7 @@ async def show(request: web.Request) -> web.Response:
     now, its = moment(request), services(request)
     months, curves = await its.list_reports.curves(most=MOST_LISTS, now=now)
     standings = await its.outlook.standings(now=now)
+    sentences = its.retention.sentences(translations(SOURCE_LANGUAGE))
     return await console_page(
         request,
         "home.html",
@@ -54,7 +58,7 @@ async def show(request: web.Request) -> web.Response:
         chart=lines([(_name(curve), curve.readers) for curve in curves]) if curves else None,
         name=_name,
         campaigns=await its.campaigns.overview(size=CAMPAIGNS),
-        soonest=_soonest(standings),
+        lately=_lately(list(zip(standings, sentences, strict=True))),
         overdue=sum(each.overdue > 0 for each in standings),
         kept=len(standings),
         relays=await its.relays.standings(now=now),
@@ -68,10 +72,10 @@ def _name(curve: Curve) -> str:
     return curve.list.text(curve.list.languages[0]).name
 
 
-def _soonest(standings: Sequence[Standing]) -> list[Standing]:
-    """What ran last, the latest first, of those that removed something."""
-    ran = [each for each in standings if each.last_run and each.removed]
-    return sorted(ran, key=lambda each: each.last_run or each.next_run, reverse=True)[:4]  # type: ignore[arg-type,return-value]
+def _lately(promises: Sequence[tuple[Standing, str]]) -> list[tuple[Standing, str]]:
+    """With their sentences, those that removed something when they ran last; the latest first."""
+    ran = [(each.last_run, (each, sentence)) for each, sentence in promises if each.last_run and each.removed]
+    return [promise for _, promise in sorted(ran, key=lambda pair: pair[0], reverse=True)[:LATELY]]
 
 
 async def _hands(request: web.Request, standings: Sequence[Standing]) -> list[Hand]:

@@ -11,7 +11,17 @@ from newsletter.core.errors import Conflict, InvalidInput, NotFound
 from newsletter.core.i18n import language_name, languages, translations
 from newsletter.operators.rules import Right
 from newsletter.subscribing.editing import CLOSED, Overtaken, digest
-from newsletter.subscribing.lists import SLUG, ListText, MailingList, NewList, NewSender, list_by_slug, paragraphs, time_zones
+from newsletter.subscribing.lists import (
+    SLUG,
+    ListText,
+    MailingList,
+    NewList,
+    NewSender,
+    SenderTaken,
+    list_by_slug,
+    paragraphs,
+    time_zones,
+)
 from newsletter.subscribing.mails import consent_wording, wording_code
 from newsletter.subscribing.views import SenderRow
 from newsletter.web.console.growth import chart
@@ -55,7 +65,8 @@ async def create(request: web.Request) -> web.Response:
         sender = form.get("sender", NEW_SENDER) or _sender_from(form)
         made = await services(request).list_editing.create(wanted, sender, by=request[SESSION].name, now=moment(request))
     except Conflict as error:
-        return await _form(request, None, form, InvalidInput(str(error), field=_taken(str(error))))
+        field = "sender_name" if isinstance(error, SenderTaken) else "slug"
+        return await _form(request, None, form, InvalidInput(str(error), field=field))
     except NotFound as error:
         return await _form(request, None, form, InvalidInput(str(error), field="sender"))
     except InvalidInput as error:
@@ -244,7 +255,6 @@ _FIELDS = {
     "return": "return_urls",
 }
 """What the services call a field, where the form calls it otherwise."""
-_IN_EACH_LANGUAGE = ("name", "description", "wording", "language")
 
 
 class _Problems(dict[str, str]):
@@ -255,30 +265,14 @@ class _Problems(dict[str, str]):
 
 
 def _problems(error: InvalidInput | None, given: Given) -> _Problems:
-    """Of several languages, beside the one that is at fault."""
     if error is None:
         return _Problems()
     field = _FIELDS.get(error.field or "", error.field or "")
     if field == "sender" and not given.get("sender", ""):
         field = "sender_name" if not given.get("sender_name", "").strip() else "postal_address"
-    if field in _IN_EACH_LANGUAGE:
-        field = f"name.{_named(given)}" if field in ("name", "language") else f"{field}.{_longest(given, field)}"
+    if field == "name":
+        field = f"name.{languages()[0]}"
     return _Problems({field: str(error)})
-
-
-def _named(given: Given) -> str:
-    """The language whose name is at fault: a long one, one that cannot stand in a header, or the first."""
-    names = {each: given.get(f"name.{each}", "") for each in languages()}
-    return max(names, key=lambda each: len(names[each]) > 100 or "=?" in names[each] or not names[each].isprintable())
-
-
-def _longest(given: Given, field: str) -> str:
-    texts = {each: given.get(f"{field}.{each}", "") for each in languages()}
-    return max(texts, key=lambda each: (not texts[each].isprintable(), len(texts[each])))
-
-
-def _taken(message: str) -> str:
-    return "sender_name" if message.startswith("There is a sender") else "slug"
 
 
 # Pages.

@@ -1,4 +1,4 @@
-"""Trust: the register of requests about people's data that somebody has to answer within a month."""
+"""Trust: the register of requests about people's data that somebody has to answer within a month, and what they wrote."""
 
 from __future__ import annotations
 
@@ -14,6 +14,24 @@ from newsletter.web.console.shell import console_page, says
 from newsletter.web.context import CONSOLE, moment, services
 
 REQUESTS = f"{CONSOLE}/requests"
+
+ABOUT = {
+    "access": "to see what is held",
+    "portability": "to take it along",
+    "rectification": "to correct it",
+    "erasure": "to delete it",
+    "restriction": "to pause mails",
+    "objection": "an objection",
+    "question": "a question",
+}
+
+MAILS = {
+    "waiting": "What was written waits for a relay.",
+    "refused": "The relay refused the mail with what was written: see whether NEWSLETTER_PRIVACY_CONTACT takes mail.",
+    "lost": "What was written was never handed over, and is deleted.",
+    "erased": "Whoever wrote was erased before it was mailed: there is nobody to answer.",
+}
+"""What became of the mail with the text, where it was not handed over."""
 
 routes = ConsoleRoutes()
 says(
@@ -44,6 +62,14 @@ async def add(request: web.Request) -> web.Response:
     return see(request, REQUESTS, done="request_added")
 
 
+@routes.post(f"{REQUESTS}/{{number:[0-9]{{1,18}}}}/read", Right.READERS)
+async def read(request: web.Request) -> web.Response:
+    """What was written on the page, where no relay has taken it. A POST, since it is written down who read it."""
+    number = int(request.match_info["number"])
+    message = await services(request).register.read(number, by=request[SESSION].name, now=moment(request))
+    return await console_page(request, "request_message.html", title=f"Request {number}", message=message)
+
+
 @routes.post(f"{REQUESTS}/{{number:[0-9]{{1,18}}}}/done", Right.READERS)
 async def done(request: web.Request) -> web.Response:
     number = int(request.match_info["number"])
@@ -72,7 +98,9 @@ async def _register(request: web.Request, *, problem: str = "", field: str = "")
         status=422 if problem else 200,
         title="Requests",
         open=await services(request).register.open(),
-        kinds=KINDS,
+        kinds=[(kind, ABOUT[kind]) for kind in KINDS],
+        about=ABOUT,
+        mails=MAILS,
         channels=CHANNELS,
         given={name: form.get(name, "") for name in ("kind", "channel", "received", "note")},
         problem=problem,

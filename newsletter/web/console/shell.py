@@ -35,6 +35,8 @@ class Place:
     right: Right = Right.LOOK
     badge: str = ""
     """Which figure stands beside it."""
+    also: str = ""
+    """Another path whose pages belong to it."""
 
 
 NAVIGATION: tuple[tuple[str, tuple[Place, ...]], ...] = (
@@ -43,14 +45,14 @@ NAVIGATION: tuple[tuple[str, tuple[Place, ...]], ...] = (
         "Write",
         (Place("Campaigns", "/campaigns", badge="sending"), Place("Layouts", "/layouts"), Place("Images", "/images")),
     ),
-    ("Readers", (Place("Lists", "/lists"), Place("Subscribers", "/subscribers", Right.READERS))),
+    ("Readers", (Place("Lists", "/lists", also="/senders"), Place("Subscribers", "/subscribers", Right.READERS))),
     (
         "Trust",
         (
             Place("Promises", "/promises", badge="promises"),
             Place("Policy", "/policy"),
             Place("Requests", "/requests", Right.READERS),
-            Place("Suppression", "/suppression", Right.READERS),
+            Place("Suppression", "/suppression", Right.READERS, also="/evidence"),
         ),
     ),
     (
@@ -65,6 +67,8 @@ NAVIGATION: tuple[tuple[str, tuple[Place, ...]], ...] = (
     ),
 )
 """Groups of lines; a floor that is not built yet has none, so that nothing leads nowhere."""
+
+ACCOUNT = Place("Your account", "/account")
 
 DONE: dict[str, str] = {}
 """What a page says after a form, by the word in its address. The parts add theirs with `says`."""
@@ -109,12 +113,16 @@ async def facts(request: web.Request) -> Facts:
 async def console_page(request: web.Request, template: str, *, status: int = 200, **shown: Any) -> web.Response:
     """A page inside the frame, for somebody who is signed in. `title` has to be among what is shown."""
     known, session = await facts(request), request[SESSION]
+    navigation = _navigation(request, known)
+    lines = [line for _, some in navigation for line in some]
     return bare_page(
         request,
         template,
         status=status,
         session=session,
-        navigation=_navigation(request, known),
+        navigation=navigation,
+        where=next((line.label for line in lines if line.is_here), ""),
+        urgent=[line.badge[1] for line in lines if line.badge and line.badge[0] == "bad"],
         done=DONE.get(request.query.get("done", ""), ""),
         now=moment(request),
         may=session.may,
@@ -141,23 +149,35 @@ def bare_page(request: web.Request, template: str, *, status: int = 200, **shown
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
 
 
-def _navigation(request: web.Request, known: Facts) -> list[tuple[str, list[dict[str, Any]]]]:
-    here = request.path.removeprefix(CONSOLE)
-    badges = _badges(known)
+@dataclass(frozen=True)
+class Line:
+    """A place as it stands in the navigation of one page. `badge`: kind and words."""
+
+    label: str
+    path: str
+    is_here: bool
+    badge: tuple[str, str] | None
+
+
+def _navigation(request: web.Request, known: Facts) -> list[tuple[str, list[Line]]]:
+    """Groups of lines with their headings; the account's comes last, under who is signed in."""
+    here, badges, session = request.path.removeprefix(CONSOLE), _badges(known), request[SESSION]
     groups = []
-    for heading, places in NAVIGATION:
+    for heading, places in (*NAVIGATION, (f"{session.name}, {session.role}", (ACCOUNT,))):
         lines = [
-            {"label": place.label, "path": place.path, "is_here": _is_here(place.path, here), "badge": badges.get(place.badge)}
+            Line(place.label, place.path, _is_here(place, here), badges.get(place.badge))
             for place in places
-            if request[SESSION].may(place.right)
+            if session.may(place.right)
         ]
         if lines:
             groups.append((heading, lines))
     return groups
 
 
-def _is_here(path: str, here: str) -> bool:
-    return here in ("", "/") if path == "/" else here == path or here.startswith(f"{path}/")
+def _is_here(place: Place, here: str) -> bool:
+    if place.path == "/":
+        return here in ("", "/")
+    return any(here == path or here.startswith(f"{path}/") for path in (place.path, place.also) if path)
 
 
 def _badges(known: Facts) -> Mapping[str, tuple[str, str]]:

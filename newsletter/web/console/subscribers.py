@@ -1,7 +1,8 @@
 """Readers: finding them, everything that is held about one of them, and what people may ask for (GDPR Art. 15 to 21).
 
-No address stands in any URL, which a browser's history and a proxy's log would keep: a search is a POST, and a reader's page is
-named by their keyed id. What is done here is evidence as done by an operator, and in the audit log with their name.
+No address stands in any URL, which a browser's history and a proxy's log would keep: a search is a POST that leads to a sealed
+code for it, and a reader's page is named by their keyed id. What is done here is evidence as done by an operator, and in the
+audit log with their name.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from aiohttp import web
 
 from newsletter.consent.rules import Keeps
 from newsletter.consent.service import Origin
-from newsletter.core.errors import Conflict, InvalidInput, TooMany
+from newsletter.core.errors import Conflict, InvalidInput, InvalidToken, TooMany
 from newsletter.core.i18n import language_name, languages
 from newsletter.operators.rules import Right
 from newsletter.privacy import words as plain
@@ -25,10 +26,10 @@ from newsletter.privacy.my_data import Holdings
 from newsletter.privacy.receipts import receipts
 from newsletter.privacy.rights import EVERY_LIST, Actor, NothingHeld
 from newsletter.privacy.rules import PAUSES, Why
-from newsletter.subscribing.browsing import SHORTEST_BEGINNING, Standing, Wanted
+from newsletter.subscribing.browsing import SEARCH_LIVES, SHORTEST_BEGINNING, Search, Standing, Wanted
 from newsletter.subscribing.lists import SLUG, all_lists, is_slug, list_by_slug
 from newsletter.subscribing.rules import Via
-from newsletter.web.console.guard import FORM, SESSION, ConsoleRoutes, see
+from newsletter.web.console.guard import FORM, SESSION, ConsoleRoutes, cookie, see
 from newsletter.web.console.shell import console_page, says
 from newsletter.web.context import CONSOLE, client_address, moment, services
 
@@ -48,6 +49,11 @@ STANDINGS = {
     Standing.PAUSED: "paused",
 }
 
+SEARCH_ENDED = (
+    f"The link to this search is no longer good: it works for {SEARCH_LIVES // timedelta(minutes=1)} minutes, "
+    "until you sign out. Please type the address again."
+)
+
 routes = ConsoleRoutes()
 says(
     asked_by_hand="A mail to confirm is on its way, if this address can be subscribed. Nothing else is sent until then.",
@@ -65,8 +71,10 @@ says(
 
 @routes.get(SUBSCRIBERS, Right.READERS)
 async def browse(request: web.Request) -> web.Response:
-    """Filters and cursors are in the address, since they name nobody: ids are keyed."""
+    """Filters and cursors are in the address, since they name nobody: ids are keyed, and what was searched for is sealed."""
     query = request.query
+    if code := query.get("search", ""):
+        return await _found(request, code)
     standing = query.get("state", "")
     slug = query.get("list", "")
     wanted = Wanted(slug if is_slug(slug) else "", Standing(standing) if standing in set(Standing) else Standing.ANY)
@@ -82,30 +90,44 @@ async def browse(request: web.Request) -> web.Response:
 
 @routes.post(SUBSCRIBERS, Right.READERS)
 async def find(request: web.Request) -> web.Response:
-    form = request[FORM]
-    given = form.get("address", "")
+    """Leads to the reader, or to a page of those whose address begins so: going back from there sends no form again."""
+    given, browsing, now = request[FORM].get("address", ""), services(request).browsing, moment(request)
     try:
-        found = await services(request).browsing.find(
-            given,
-            after=_uuid(form.get("after", "")),
-            place=form.get("place", "")[:254],
-            by=request[SESSION].name,
-            now=moment(request),
-        )
+        located = await browsing.locate(given, by=request[SESSION].name, now=now)
     except InvalidInput as error:
-        return await _finding(request, given=given, problem=str(error))
-    if found.exact and len(found.people) == 1 and found.people[0].subscriber_id == found.exact:
-        return see(request, f"{SUBSCRIBERS}/{found.exact}")
-    return await _finding(request, given=given, found=found, people=found.people)
+        return await _finding(request, given=given, problem=str(error), status=422)
+    if isinstance(located, UUID):
+        return see(request, f"{SUBSCRIBERS}/{located}")
+    return see(request, f"{SUBSCRIBERS}?search={browsing.code_of(located, cookie(request), now=now)}")
 
 
-async def _finding(request: web.Request, *, problem: str = "", **shown: Any) -> web.Response:
+async def _found(request: web.Request, code: str) -> web.Response:
+    browsing, now = services(request).browsing, moment(request)
+    try:
+        search = browsing.search_of(code, cookie(request), now=now)
+    except InvalidToken:
+        return await _finding(request, problem=SEARCH_ENDED, status=410)
+    found = await browsing.find(search, by=request[SESSION].name, now=now)
+    following = browsing.code_of(found.following, cookie(request), now=now) if found.following else ""
+    first = browsing.code_of(Search(search.given), cookie(request), now=now) if search.place else ""
+    return await _finding(request, given=search.given, found=found, people=found.people, first=first, following=following)
+
+
+async def _finding(request: web.Request, *, problem: str = "", status: int = 200, **shown: Any) -> web.Response:
     lists = await all_lists(services(request).db)
-    known: dict[str, Any] = {"given": "", "found": None, "page": None, "people": (), "wanted": Wanted()}
+    known: dict[str, Any] = {
+        "given": "",
+        "found": None,
+        "page": None,
+        "people": (),
+        "wanted": Wanted(),
+        "first": "",
+        "following": "",
+    }
     return await console_page(
         request,
         "subscribers.html",
-        status=422 if problem else 200,
+        status=status,
         title="Subscribers",
         problem=problem,
         lists=lists,
@@ -230,8 +252,8 @@ async def _correct(request: web.Request, who: UUID, form: Mapping[str, str]) -> 
 
 
 async def _pause(request: web.Request, who: UUID, form: Mapping[str, str]) -> None:
-    months = int(given) if (given := form.get("months", "")) in {str(each) for each in PAUSES} else None
-    list_id = await _list_id(request, form)
+    given, list_id = form.get("months", ""), await _list_id(request, form)
+    months = (int(given) if given.isdecimal() and len(given) < 3 else 0) if given else None  # What there is not is refused.
     await services(request).rights.restrict(who, list_id, months=months, by=_actor(request), now=moment(request))
 
 

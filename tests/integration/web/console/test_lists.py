@@ -9,8 +9,9 @@ from html import unescape
 import pytest
 
 from newsletter.app import House
+from newsletter.core.keys import id_parts
 from newsletter.subscribing.lists import all_lists, list_by_slug
-from newsletter.subscribing.reporting import EXACT
+from newsletter.subscribing.reporting import EXACT, PARTS
 from tests.conftest import ManualClock
 from tests.integration.web.console.conftest import Operator, location
 from tests.integration.web.site import Page, Site
@@ -82,6 +83,7 @@ async def test_a_list_can_be_made_with_a_sender_of_its_own(editor: Operator, hou
         ({"name.de": "x" * 101}, "name.de"),
         ({"description.de": "x" * 501, "name.de": "Brief"}, "description.de"),
         ({"wording.en": "x" * 401}, "wording.en"),
+        ({"wording.de": "a\x07b", "wording.en": "x" * 400, "name.de": "Brief"}, "wording.de"),
         ({"welcome_subject.en": "Hello"}, "welcome_text.en"),
         ({"welcome_text.de": "Guten Tag", "name.de": "Brief"}, "welcome_subject.de"),
         ({"welcome_subject.en": "=?utf-8?q?x?=", "welcome_text.en": "Hello"}, "welcome_subject.en"),
@@ -280,6 +282,30 @@ async def test_small_lists_are_counted_at_each_look_and_large_ones_as_they_were(
     await house.db.execute("delete from subscription where subscriber_id in (select subscriber_id from subscription limit 2)")
     size = await house.list_reports.size(1)
     assert (size.confirmed, size.counted_at) == (EXACT - 1, None)
+
+
+async def test_a_count_in_parts_counts_everybody_once(site: Site, house: House, clock: ManualClock) -> None:
+    """Also who stands at the edges of a part."""
+    edges = [edge for part in id_parts(PARTS) for edge in part]
+    await house.db.execute(
+        """with people as (
+             insert into subscriber (subscriber_id, address, domain, language, created_at)
+             select id, id || '@example.org', 'example.org', 'en', $2 from unnest($1::uuid[]) id returning subscriber_id)
+           insert into subscription (subscriber_id, list_id, state, language, requested_at, confirmed_at, expires_at,
+                                     unsubscribed_at, unsubscribed_via)
+           select subscriber_id, list_id, state, 'en', $2, case when state <> 'pending' then $2::timestamptz end,
+                  case when state = 'pending' then $2::timestamptz end,
+                  case when state = 'unsubscribed' then $2::timestamptz end, case when state = 'unsubscribed' then 'link' end
+           from people, unnest('{1,2}'::integer[]) list_id,
+                lateral (select case when list_id = 1 then 'confirmed' when subscriber_id < $3 then 'pending'
+                                else 'unsubscribed' end) which (state)""",
+        edges,
+        clock.at,
+        edges[10],
+    )
+    await house.list_reports.count(now=clock.at)
+    rows = await house.db.fetch("select list_id, confirmed, pending, unsubscribed from list_size order by list_id")
+    assert [tuple(row) for row in rows] == [(1, 2 * PARTS, 0, 0), (2, 0, 10, 2 * PARTS - 10)]
 
 
 async def test_growth_and_churn_are_a_chart_with_its_table(editor: Operator, house: House, clock: ManualClock) -> None:

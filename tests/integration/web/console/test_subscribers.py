@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
@@ -11,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from newsletter.app import House
-from newsletter.subscribing.browsing import PAGE, Standing, Wanted
+from newsletter.subscribing.browsing import PAGE, SEARCH_LIVES, Standing, Wanted
 from newsletter.subscribing.lists import close_list
 from newsletter.web.console.subscribers import ACTS
 from tests.conftest import ManualClock
@@ -117,32 +118,77 @@ async def test_a_whole_address_leads_to_its_reader_however_it_is_written(editor:
     assert ("subscriber.find", "a whole address") in await editor.done()
 
 
-async def test_the_beginning_of_an_address_finds_all_that_begin_so(editor: Operator, house: House, clock: ManualClock) -> None:
+async def search(operator: Operator, typed: str) -> str:
+    """The address that typing this leads to."""
+    answer = await operator.post(HERE, {"address": typed})
+    assert answer.status == 303
+    return location(answer)
+
+
+async def test_the_beginning_of_an_address_finds_all_that_begin_so_page_by_page(
+    editor: Operator, house: House, clock: ManualClock
+) -> None:
     await make(house, clock, PAGE + 2)
     await house.db.execute("update subscriber set address = upper(left(address, 1)) || substr(address, 2) where address ~ '7'")
-    first = await editor.post(HERE, {"address": "PERSON0"})
-    page = Page(await first.text())
-    assert len(shown(page)) == PAGE
-    more = {name: str(page.field(name)["value"]) for name in ("after", "place")} | {"address": "person0"}
-    second = Page(await (await editor.post(HERE, more)).text())
-    assert len({*shown(page), *shown(second)}) == len(shown(page)) + len(shown(second)) == PAGE + 2
-    few = Page(await (await editor.post(HERE, {"address": "person001"})).text())
-    assert len(shown(few)) == 10
+    first = await editor.page(await search(editor, " PERSON0"))
+    assert (len(shown(first)), first.field("address")["value"]) == (PAGE, "PERSON0")
+    second = await editor.page(*links(first, "next"))
+    assert len({*shown(first), *shown(second)}) == len(shown(first)) + len(shown(second)) == PAGE + 2
+    assert not links(second, "next")
+    (back,) = (value for _, value in second.addresses if "search=" in value)
+    assert shown(await editor.page(back)) == shown(first)
+    assert len(shown(await editor.page(await search(editor, "person001")))) == 10
     assert ("subscriber.find", "the beginning of an address") in await editor.done()
+
+
+async def test_a_search_stands_in_an_address_so_that_nobody_else_reads_it_and_in_no_log(
+    editor: Operator, house: House, clock: ManualClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await make(house, clock, PAGE + 2)
+    first = await search(editor, "person")
+    second = links(await editor.page(first), "next")[0]
+    for typed, where in (("person", first), ("person", second), ("person00", second)):
+        octets = base64.urlsafe_b64decode(where.partition("search=")[2] + "===")
+        assert typed.encode() not in octets
+        assert typed not in where
+    assert first != await search(editor, "person")
+    assert len(first) == len(await search(editor, "person0049@example"))
+    logged = capsys.readouterr().out
+    assert logged.count("route=/console/subscribers") == 4
+    assert not [word for word in ("person", "search=") if word in logged]
+
+
+@pytest.mark.parametrize("how", ["later", "elsewhere", "changed", "made up"])
+async def test_a_search_that_is_not_good_any_more_says_so_and_asks_again(
+    editor: Operator, owner: Operator, house: House, clock: ManualClock, how: str
+) -> None:
+    await make(house, clock, 3)
+    where = await search(editor, "person")
+    clock.at += SEARCH_LIVES - timedelta(seconds=1)
+    assert len(shown(await editor.page(where))) == 3
+    if how == "later":
+        clock.at += timedelta(seconds=1)
+    asked = {"changed": f"{where[:-3]}AAA", "made up": f"{HERE}?search=abc"}.get(how, where)
+    answer = await (owner if how == "elsewhere" else editor).get(asked)
+    page = Page(await answer.text())
+    assert answer.status == 410
+    assert "Please type the address again" in page.words
+    assert (page.field("address")["value"], shown(page)) == ("", [])
 
 
 @pytest.mark.parametrize("typed", ["", "pe", "per%", "per_on", "per\\", "per'son", "\x00\x01\x02\x03", "p" * 300, "%%%%"])
 async def test_wildcards_and_nonsense_find_nobody(editor: Operator, house: House, clock: ManualClock, typed: str) -> None:
     await make(house, clock, 3)
     answer = await editor.post(HERE, {"address": typed})
-    assert answer.status in (200, 422, 400)
-    assert not shown(Page(await answer.text()))
+    assert answer.status in (303, 422, 400)
+    page = await editor.page(location(answer)) if answer.status == 303 else Page(await answer.text())
+    assert not shown(page)
 
 
 async def test_nobody_found_is_said_and_what_is_kept_of_the_deleted_can_be_seen(
     editor: Operator, site: Site, house: House
 ) -> None:
-    unknown = Page(await (await editor.post(HERE, {"address": "who@example.org"})).text())
+    unknown = await editor.page(await search(editor, "who@example.org"))
     assert "Nobody here has this address" in unknown.words
     assert (await editor.get(f"{HERE}/{site.id_of('who@example.org')}")).status == 404
     await site.subscribe(ADA)
@@ -177,7 +223,7 @@ async def test_no_address_stands_in_any_url_or_in_the_log(editor: Operator, site
     await site.subscribe(ADA)
     one = f"{HERE}/{site.id_of(ADA)}"
     pages = [await editor.page(path) for path in (HERE, one, f"{one}/erase", f"{one}/correct", f"{one}/pause")]
-    pages.append(Page(await (await editor.post(HERE, {"address": "ada"})).text()))
+    pages.append(await editor.page(await search(editor, "ada")))
     assert len(shown(pages[-1])) == 1
     for page in pages:
         assert not [value for _, value in page.addresses if "ada.reader" in value.lower()]
@@ -261,6 +307,9 @@ async def test_what_does_not_fit_is_said_and_kept(editor: Operator, site: Site) 
     assert page.field("name")["value"] == "Ada www.evil.example"
     assert page.field("name")["aria-invalid"] == "true"
     assert (await editor.post(f"{HERE}/{site.id_of(ADA)}/unsubscribe", {"list": "alerts"})).status == 422
+    for months in ("2", "-1", "²", "1" * 30):
+        refused = await editor.post(f"{HERE}/{site.id_of(ADA)}/pause", {"list": "letter", "months": months})
+        assert (refused.status, "A pause lasts 1, 3 or 6 months" in await refused.text()) == (422, True), months
 
 
 @pytest.mark.parametrize("act", ["pause", "unsubscribe", "object", "erase", "take/json"])

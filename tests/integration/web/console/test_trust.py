@@ -183,12 +183,29 @@ async def test_requests_are_entered_answered_and_marked_when_overdue(editor: Ope
     form = {"kind": "erasure", "channel": "letter", "received": "2026-10-10", "note": "case 7"}
     assert location(await editor.post(path, form)) == f"{path}?done=request_added"
     shown = words_of(await (await editor.get(path)).text())
-    assert "erasure letter 10 October 2026 overdue 10 November 2026 case 7" in shown
+    assert "to delete it letter 10 October 2026 overdue 10 November 2026 case 7" in shown
     (request,) = await site.house.register.open()
     assert location(await editor.post(f"{path}/{request.number}/done")) == f"{path}?done=request_done"
     again = await editor.post(f"{path}/{request.number}/done")
     assert (again.status, "somebody else has answered it" in await again.text()) == (404, True)
     assert "Nobody waits." in (await editor.page(path)).words
+
+
+async def test_what_was_written_is_read_where_no_relay_has_taken_it_and_that_is_on_record(editor: Operator, site: Site) -> None:
+    path, written = "/console/requests", "<b>What</b> do you hold?"
+    form = {"email": READER, "subject": "access", "message": written}
+    assert (await site.post("/privacy/contact", form)).status == 200
+    shown = await editor.page(path)
+    assert ("What was written waits for a relay." in shown.words, READER in shown.words) == (True, False)
+    (request,) = await site.house.register.open()
+    page = Page(await (await editor.post(f"{path}/{request.number}/read")).text())
+    assert (READER in page.words, written in page.words) == (True, True)
+    assert ("request.read", f"request {request.number}") in await editor.done()
+    assert (await editor.get(f"{path}/{request.number}/read")).status == 405
+    await site.house.db.execute("delete from contact_message")
+    shown = await editor.page(path)
+    assert ("never handed over, and is deleted" in shown.words, "Read it" in shown.words) == (True, False)
+    assert (await editor.post(f"{path}/{request.number}/read")).status == 404
 
 
 @pytest.mark.parametrize(
