@@ -14,6 +14,7 @@ from newsletter.campaigns import reporting_store
 from newsletter.campaigns.reporting_store import PaceRow
 from newsletter.core.database import Database
 from newsletter.delivery.rules import PACED_WITHIN, RECOVER_EVERY, allowed_rate
+from newsletter.delivery.throttle import DOMAIN
 
 MOST = 200
 """Domains that are looked at, the named ones first."""
@@ -43,7 +44,12 @@ NONE = Paces()
 async def paces_of(db: Database, campaign_id: int, *, limits: Mapping[str, float], now: datetime) -> Paces:
     """At this moment. `limits`: mails a second by the throttle's names, of what has a limit in the settings."""
     rows = await reporting_store.paces(
-        db, campaign_id=campaign_id, slowed_since=now - 10 * RECOVER_EVERY, free_after=now + PACED_WITHIN, most=MOST
+        db,
+        campaign_id=campaign_id,
+        kind=DOMAIN,
+        slowed_since=now - 10 * RECOVER_EVERY,
+        free_after=now + PACED_WITHIN,
+        most=MOST,
     )
     found = [(row.domain, pace) for row in rows if (pace := _pace(row, limits.get(row.name), now)) is not None]
     return Paces(tuple(pace for domain, pace in found if domain), sum(not domain for domain, _ in found))

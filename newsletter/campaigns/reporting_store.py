@@ -76,7 +76,7 @@ class PaceRow:
 
 @_sql.statement
 async def paces(
-    db: Connection, *, campaign_id: int, slowed_since: datetime, free_after: datetime, most: int
+    db: Connection, *, campaign_id: int, kind: str, slowed_since: datetime, free_after: datetime, most: int
 ) -> list[PaceRow]: ...
 
 

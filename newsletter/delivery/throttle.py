@@ -22,7 +22,8 @@ from newsletter.delivery.rules import PACED_STEP, RECOVER_EVERY, SLOW_AGAIN_AFTE
 LOOK_EVERY = 1.0
 """Seconds between two looks at what other workers have slowed down."""
 
-_DOMAIN = "domain:"
+DOMAIN = "domain:"
+"""How names of receivers begin, among those of relays and lists."""
 
 log = get_logger(__name__)
 
@@ -39,7 +40,7 @@ def mailing_list(list_id: int) -> str:
 
 def domain(name: str) -> str:
     """What a recipient domain is called here."""
-    return f"{_DOMAIN}{name}"
+    return f"{DOMAIN}{name}"
 
 
 def limits_of(relays: Sequence[Relay], domain_rates: Mapping[str, float]) -> dict[str, float]:
@@ -71,7 +72,7 @@ class Throttle:
     @property
     def knows_domains(self) -> bool:
         """Whether any recipient domain has a rate at the moment."""
-        return any(name.startswith(_DOMAIN) for name in (*self._limits, *self._slowed))
+        return any(name.startswith(DOMAIN) for name in (*self._limits, *self._slowed))
 
     def rate(self, name: str, limit: float | None = None) -> float | None:
         """Mails a second that it takes now; None: as many as there are. `limit`: a limit that only the caller knows."""
@@ -103,7 +104,7 @@ class Throttle:
         """Half of what was allowed; where there was no limit, half of what was observed (mails a second)."""
         now = self._clock.now()
         slow_rate = max(SLOWEST, (self.rate(name) or max(observed, SLOWEST)) / 2)
-        turns_are_void = name.startswith(_DOMAIN)
+        turns_are_void = name.startswith(DOMAIN)
         seen_before = now - SLOW_AGAIN_AFTER
         if await store.slow_down(
             self._db, name=name, slow_rate=slow_rate, empties_queue=turns_are_void, seen_before=seen_before, now=now

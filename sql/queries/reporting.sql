@@ -30,11 +30,12 @@ where c.campaign_id = :campaign_id;
 
 -- name: paces
 -- Receivers that were slowed down lately, or whose mails stand in line; `domain` is empty where the campaign's report does not name
--- it. Asked once a second for whoever watches; the table has a row for each domain that has a rate.
+-- it; `kind` is how names of receivers begin. Asked once a second for whoever watches; the table has a row for each domain that has
+-- a rate.
 select p.name, coalesce(c.domain, '') as domain, p.free_at, p.slow_rate, p.slowed_at
 from pace p
-left join campaign_domain c on c.campaign_id = :campaign_id and c.domain = substr(p.name, length('domain:') + 1)
-where p.name like 'domain:%' and (p.slowed_at > :slowed_since or p.free_at > :free_after)
+left join campaign_domain c on c.campaign_id = :campaign_id and c.domain = substr(p.name, length(:kind) + 1)
+where starts_with(p.name, :kind) and (p.slowed_at > :slowed_since or p.free_at > :free_after)
 order by c.domain is null, c.tried desc, p.name limit :most;
 
 -- name: open_report
