@@ -16,8 +16,9 @@ from datetime import UTC, datetime, timedelta
 from newsletter.campaigns import reporting_store
 from newsletter.campaigns.reporting_store import DomainRow, DueReport, Point
 from newsletter.campaigns.service import Status
-from newsletter.core.database import Database
+from newsletter.core.database import Connection, Database
 from newsletter.core.errors import DatabaseError
+from newsletter.core.keys import id_parts
 from newsletter.core.logs import get_logger
 from newsletter.delivery.reasons import explain, reason_of
 
@@ -32,6 +33,8 @@ TIMES_ITS_COST = 50
 SETTLED_AFTER = timedelta(minutes=1)
 """What was in flight when a campaign ended is written by then: its last report is made."""
 PUT_OFF = timedelta(minutes=10)
+PARTS = 32
+"""That a campaign's deliveries are counted in."""
 
 FEWEST_READERS = 20
 """Of a domain that is named."""
@@ -104,21 +107,33 @@ class Reporting:
     async def _make(self, due: DueReport, now: datetime) -> None:
         await reporting_store.put_off_report(self._db, campaign_id=due.campaign_id, next_at=now + PUT_OFF)
         began = time.perf_counter()
-        groups = await reporting_store.count_reasons(self._db, campaign_id=due.campaign_id, week=due.week)
-        counted: Counter[tuple[str, str]] = Counter()
-        for group in groups:
-            reason = reason_of(group.state, code=group.code, status=group.status, paced=group.paced, hint=group.hint)
-            counted[group.state, reason.value] += group.count
-        async with self._db.transaction() as db:
+        async with self._db.transaction(snapshot=True) as db:
             await reporting_store.drop_reasons(db, campaign_id=due.campaign_id)
-            for (state, name), count in counted.items():
+            for (state, name), count in (await self._counted(db, due)).items():
                 await reporting_store.put_reason(db, campaign_id=due.campaign_id, state=state, reason=name, count=count)
             await reporting_store.drop_domains(db, campaign_id=due.campaign_id)
-            await reporting_store.count_domains(db, campaign_id=due.campaign_id, week=due.week, fewest=FEWEST_READERS)
+            await reporting_store.put_domains(db, campaign_id=due.campaign_id, fewest=FEWEST_READERS)
+            await reporting_store.drop_parts(db, campaign_id=due.campaign_id)
             took = time.perf_counter() - began
             await reporting_store.finish_report(
                 db, campaign_id=due.campaign_id, as_of=now, took=took, next_at=next_report(due.finished_at, took, now)
             )
+
+    async def _counted(self, db: Connection, due: DueReport) -> Counter[tuple[str, str]]:
+        """Readers by state and reason; by domain they are in the table of parts then.
+
+        Part by part, so that no statement takes long for millions; in one snapshot, so that who is erased meanwhile counts once.
+        """
+        of, week = due.campaign_id, due.week
+        groups = await reporting_store.folded_reasons(db, campaign_id=of)
+        for first, last in id_parts(PARTS):
+            groups += await reporting_store.count_reasons(db, campaign_id=of, week=week, first_id=first, last_id=last)
+            await reporting_store.count_domains(db, campaign_id=of, week=week, first_id=first, last_id=last)
+        counted: Counter[tuple[str, str]] = Counter()
+        for group in groups:
+            reason = reason_of(group.state, code=group.code, status=group.status, paced=group.paced, hint=group.hint)
+            counted[group.state, reason.value] += group.count
+        return counted
 
     async def report(self, campaign_id: int, *, under_way: bool) -> Report:
         """What there is so far."""

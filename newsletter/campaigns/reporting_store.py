@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from uuid import UUID
 
 from newsletter.core.database import Connection
 from newsletter.core.queries import Queries
@@ -163,7 +164,11 @@ async def finish_report(
 
 
 @_sql.statement
-async def count_reasons(db: Connection, *, campaign_id: int, week: date) -> list[ReplyGroup]: ...
+async def count_reasons(db: Connection, *, campaign_id: int, week: date, first_id: UUID, last_id: UUID) -> list[ReplyGroup]: ...
+
+
+@_sql.statement
+async def folded_reasons(db: Connection, *, campaign_id: int) -> list[ReplyGroup]: ...
 
 
 @_sql.statement
@@ -179,7 +184,15 @@ async def drop_domains(db: Connection, *, campaign_id: int) -> None: ...
 
 
 @_sql.statement
-async def count_domains(db: Connection, *, campaign_id: int, week: date, fewest: int) -> None: ...
+async def count_domains(db: Connection, *, campaign_id: int, week: date, first_id: UUID, last_id: UUID) -> None: ...
+
+
+@_sql.statement
+async def put_domains(db: Connection, *, campaign_id: int, fewest: int) -> None: ...
+
+
+@_sql.statement
+async def drop_parts(db: Connection, *, campaign_id: int) -> None: ...
 
 
 @_sql.statement

@@ -135,13 +135,16 @@ class Database:
             self._pool.terminate()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self, *, snapshot: bool = False) -> AsyncIterator[Connection]:
         """All or nothing. Raises `DatabaseUnavailable` when there is no server to talk to.
+
+        `snapshot`: every statement sees what was there at the first (REPEATABLE READ); to change what another has changed
+        meanwhile raises `DatabaseError`.
 
         What the body raises passes as it is: that a file or a relay is missing says nothing of PostgreSQL.
         """
         async with self._lent() as connection:
-            transaction = connection.transaction()
+            transaction = connection.transaction(isolation="repeatable_read" if snapshot else None)
             with translated_errors():
                 await transaction.start()
             try:

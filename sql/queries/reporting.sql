@@ -104,15 +104,17 @@ with domains as (delete from delivery_folded_domain where campaign_id = :campaig
 update campaign_report set as_of = :as_of, took = :took, next_at = :next_at where campaign_id = :campaign_id;
 
 -- name: count_reasons
--- What relays said of whom they did not take, in few groups: codes, and what can be told from the words alone. Readers who were erased
--- since are groups of their own.
+-- What relays said of whom they did not take, among a part of all ids, in few groups: codes, and what can be told from the words alone.
 select state, coalesce(reply_code, 0)::integer as code, coalesce(reply_status, '') as status, paced, reply_hint(reply) as hint,
        count(*)::bigint as count
 from delivery
-where campaign_id = :campaign_id and week = :week and state in ('deferred', 'failed', 'uncertain', 'skipped')
-group by 1, 2, 3, 4, 5
-union all
-select state, code, status, false, hint, count from delivery_folded_reply where campaign_id = :campaign_id;
+where campaign_id = :campaign_id and week = :week and subscriber_id between :first_id and :last_id
+  and state in ('deferred', 'failed', 'uncertain', 'skipped')
+group by 1, 2, 3, 4, 5;
+
+-- name: folded_reasons
+-- The same of readers who were erased since.
+select state, code, status, false as paced, hint, count from delivery_folded_reply where campaign_id = :campaign_id;
 
 -- name: drop_reasons
 delete from campaign_reason where campaign_id = :campaign_id;
@@ -125,27 +127,34 @@ on conflict (campaign_id, state, reason) do update set count = r.count + exclude
 delete from campaign_domain where campaign_id = :campaign_id;
 
 -- name: count_domains
--- What became of the mails to each domain that was tried, to readers who were erased since among them. Where few readers are, they
--- are put together; of how many domains the erased were is not known.
-with sums as (
-  select p.domain, d.state, count(*) as count
-  from delivery d join subscriber p using (subscriber_id)
-  where d.campaign_id = :campaign_id and d.week = :week and d.state in ('accepted', 'deferred', 'failed', 'uncertain')
-    and d.attempts > 0
-  group by 1, 2
-  union all
-  select domain, state, count from delivery_folded_domain where campaign_id = :campaign_id
-), each as (
+-- What became of the mails to each domain that was tried, among a part of all ids.
+insert into campaign_domain_part (campaign_id, domain, state, count)
+select :campaign_id, p.domain, d.state, count(*)
+from delivery d join subscriber p using (subscriber_id)
+where d.campaign_id = :campaign_id and d.week = :week and d.subscriber_id between :first_id and :last_id
+  and d.state in ('accepted', 'deferred', 'failed', 'uncertain') and d.attempts > 0
+group by 2, 3;
+
+-- name: put_domains
+-- All parts together, and readers who were erased since. Where few readers are, domains are put together; of how many the erased were
+-- is not known.
+with each as (
   select domain, sum(count)::bigint as tried, coalesce(sum(count) filter (where state = 'accepted'), 0) as accepted,
          coalesce(sum(count) filter (where state = 'deferred'), 0) as deferred,
          coalesce(sum(count) filter (where state = 'failed'), 0) as failed,
          coalesce(sum(count) filter (where state = 'uncertain'), 0) as uncertain
-  from sums group by domain
+  from (select domain, state, count from campaign_domain_part where campaign_id = :campaign_id
+        union all
+        select domain, state, count from delivery_folded_domain where campaign_id = :campaign_id) sums
+  group by domain
 )
 insert into campaign_domain (campaign_id, domain, domains, tried, accepted, deferred, failed, uncertain)
 select :campaign_id, case when domain <> '' and tried >= :fewest then domain else '' end,
        greatest(count(*) filter (where domain <> ''), 1), sum(tried), sum(accepted), sum(deferred), sum(failed), sum(uncertain)
 from each group by 2;
+
+-- name: drop_parts
+delete from campaign_domain_part where campaign_id = :campaign_id;
 
 -- name: report_made
 -- When the sums were made.

@@ -67,6 +67,15 @@ async def test_a_transaction_is_all_or_nothing(db: Database) -> None:
     assert await db.fetchval("select count(*) from subscriber") == 1
 
 
+async def test_a_snapshot_does_not_see_what_came_later(db: Database) -> None:
+    for snapshot, seen in ((True, 0), (False, 1)):
+        async with db.transaction(snapshot=snapshot) as transaction:
+            await transaction.fetchval("select count(*) from subscriber")
+            await db.execute(ADD, RARE, "rare.example")
+            assert await transaction.fetchval("select count(*) from subscriber") == seen
+        await db.execute("delete from subscriber")
+
+
 async def test_a_server_that_is_away_is_said_to_be_away(unused_tcp_port: int) -> None:
     """Nothing is connected before the first statement, so that a process can start while PostgreSQL is away."""
     db = await Database.connect(f"postgresql://user:pass@127.0.0.1:{unused_tcp_port}/newsletter")
