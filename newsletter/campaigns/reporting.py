@@ -122,7 +122,8 @@ class Reporting:
     async def _counted(self, db: Connection, due: DueReport) -> Counter[tuple[str, str]]:
         """Readers by state and reason; by domain they are in the table of parts then.
 
-        Part by part, so that no statement takes long for millions; in one snapshot, so that who is erased meanwhile counts once.
+        Part by part, so that no statement takes long for millions, and in one snapshot, so that who is erased meanwhile counts
+        once.
         """
         of, week = due.campaign_id, due.week
         groups = await reporting_store.folded_reasons(db, campaign_id=of)
