@@ -273,8 +273,8 @@ def _heading(half: timedelta | None, nearly: timedelta | None) -> str:
     if half is None or nearly is None:
         return "Nothing was taken yet"
     if span(half) == span(nearly):
-        return f"99 % were taken within {span(nearly)}"
-    return f"Half were taken within {span(half)}, 99 % within {span(nearly)}"
+        return f"Nearly all that was taken went within {span(nearly)}"
+    return f"Half of what was taken went within {span(half)}, 99 % within {span(nearly)}"
 
 
 def when(status: Status, now: datetime) -> str:

@@ -13,7 +13,7 @@ from newsletter.core.i18n import SOURCE_LANGUAGE, translations
 from newsletter.operators.rules import Right
 from newsletter.privacy.outlook import Standing
 from newsletter.subscribing.reporting import Curve
-from newsletter.web.console.campaigns import BADGES
+from newsletter.web.console.campaigns import BADGES, when
 from newsletter.web.console.guard import HOME, SESSION, ConsoleRoutes
 from newsletter.web.console.lines import lines
 from newsletter.web.console.shell import console_page
@@ -64,6 +64,7 @@ async def show(request: web.Request) -> web.Response:
         relays=await its.relays.standings(now=now),
         queue=await its.relays.queue(),
         badges=BADGES,
+        when=lambda campaign: when(campaign, now),
         workers=len(await its.relays.workers(now=now)),
     )
 

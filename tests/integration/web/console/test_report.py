@@ -256,7 +256,7 @@ async def test_the_course_is_noted_where_something_changed_and_thinned(
     assert f"{100 + MOST_POINTS} taken so far" in await said(viewer, one(number))
     await house.campaigns.cancel(number, by="test", now=clock.at)
     page = await viewer.page(one(number))
-    assert re.search(r"Half were taken within \d+ min, 99 % within \d+ min", page.words)
+    assert re.search(r"Half of what was taken went within \d+ min, 99 % within \d+ min", page.words)
     assert page.all("summary")
     assert [each for each in page.all("svg") if each.get("role") == "img" and each.get("aria-label")]
 
