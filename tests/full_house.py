@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from aiohttp import web
-from PIL import Image
+from PIL import Image, ImageOps
 
 from newsletter.app import House
 from newsletter.campaigns.content import Draft, Format
@@ -63,7 +63,8 @@ async def furnish(house: House) -> None:
     await _readers(house)
     await house.db.execute("update list_text set welcome_subject = 'Welcome', welcome_text = 'Hello.' where language = 'en'")
     picture = io.BytesIO()
-    Image.linear_gradient("L").resize((1600, 800)).convert("RGB").save(picture, "PNG")
+    evening = ImageOps.colorize(Image.linear_gradient("L").resize((1600, 800)), "#f4c99a", "#1f5f7a", mid="#9cc3cf")
+    evening.save(picture, "PNG")
     await house.images.add("tide.png", picture.getvalue(), "The tide at the slip", by=BY, now=now)
     await house.layouts.create(_layout(), by=BY, now=now)
     numbers = [await _draft(house, name) for name in ("December", "New Year", "November", "Harbour fair")]

@@ -273,7 +273,7 @@ def _heading(half: timedelta | None, nearly: timedelta | None) -> str:
     if half is None or nearly is None:
         return "Nothing was taken yet"
     if span(half) == span(nearly):
-        return f"Nearly all that was taken went within {span(nearly)}"
+        return f"99 % of what was taken went within {span(nearly)}"
     return f"Half of what was taken went within {span(half)}, 99 % within {span(nearly)}"
 
 
