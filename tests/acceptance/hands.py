@@ -43,6 +43,11 @@ class Hands:
 class Keyboard(Hands):
     """Tab, arrows, letters, Enter and Space; nothing is clicked, and the focus is where it can be seen."""
 
+    def __init__(self, page: Page) -> None:
+        super().__init__(page)
+        # From the first listener on the browser hands choosers over; asked for with the key that opens one, it may be too late.
+        page.on("filechooser", lambda _chooser: None)
+
     async def _go_to(self, target: Locator) -> None:
         """By Tab from wherever the focus is, once around the page."""
         await expect(target).to_be_visible()
