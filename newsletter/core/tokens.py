@@ -32,6 +32,7 @@ class Purpose(StrEnum):
     DATA = "data"
     OPERATOR = "operator"
     SESSION = "session"
+    WRITER = "writer"
 
 
 class Tokens:

@@ -64,6 +64,14 @@ class Unsupported(InvalidInput):
     """It was sent as something that we do not read at all."""
 
 
+class TooLarge(web.HTTPRequestEntityTooLarge):
+    """More octets than `largest` were sent, or announced."""
+
+    def __init__(self, largest: int, sent: int) -> None:
+        super().__init__(largest, sent)
+        self.largest = largest
+
+
 LARGE = web.AppKey("large", asyncio.Semaphore)
 
 
@@ -90,7 +98,7 @@ async def _turn(request: web.Request, largest: int) -> AsyncIterator[None]:
 
 
 async def read_body(request: web.Request, largest: int = LARGEST) -> bytes:
-    """The body. Raises `HTTPRequestEntityTooLarge` as soon as it is known to be larger, `Malformed` when it does not arrive."""
+    """The body. Raises `TooLarge` as soon as it is known to be larger, `Malformed` when it does not arrive."""
     check_length(request, largest)
     body = bytearray()
     try:
@@ -98,7 +106,7 @@ async def read_body(request: web.Request, largest: int = LARGEST) -> bytes:
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > largest:
-                    raise web.HTTPRequestEntityTooLarge(largest, len(body))
+                    raise TooLarge(largest, len(body))
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
     except (web.RequestPayloadError, ConnectionError):
@@ -110,7 +118,7 @@ def check_length(request: web.Request, largest: int = LARGEST) -> None:
     """Refuse by the length that is announced, before a byte is read."""
     announced = request.content_length or 0
     if announced > largest:
-        raise web.HTTPRequestEntityTooLarge(largest, announced)
+        raise TooLarge(largest, announced)
 
 
 def media_type(request: web.Request) -> str:

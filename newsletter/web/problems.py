@@ -16,7 +16,7 @@ from newsletter.core.i18n import N_, translations
 from newsletter.subscribing.leaving import TooLate
 from newsletter.subscribing.links import DataLinkLapsed
 from newsletter.web.api.requests import Unauthorized
-from newsletter.web.bodies import JSON, Malformed, Unsupported, media_type
+from newsletter.web.bodies import JSON, Malformed, TooLarge, Unsupported, media_type
 from newsletter.web.console.guard import SignedOut
 from newsletter.web.context import is_console, services
 from newsletter.web.render import language_of, page
@@ -101,7 +101,7 @@ _TO_PROGRAMS: Mapping[int, str] = {
 def problem_of(request: web.Request, error: Exception) -> Problem:
     """How an error is answered. What we did not foresee is a 500 that says nothing about itself."""
     if isinstance(error, web.HTTPException):
-        return _from_http(error, _TO_PROGRAMS.get(error.status) if is_api(request) else None)
+        return _from_http(error, _instead(request, error))
     kind = next((kind for kind in _KINDS if isinstance(error, kind.error)), _UNFORESEEN)
     return Problem(
         kind.status,
@@ -112,6 +112,13 @@ def problem_of(request: web.Request, error: Exception) -> Problem:
         field=getattr(error, "field", None),
         line=getattr(error, "line", None),
     )
+
+
+def _instead(request: web.Request, error: web.HTTPException) -> str | None:
+    """What is said in place of the usual sentence: to programs, and of a limit to those who write at length."""
+    if is_console(request) and isinstance(error, TooLarge):
+        return f"At most {error.largest // 1024:,} KB are taken here, and nothing was saved. Go back, and send less at once."
+    return _TO_PROGRAMS.get(error.status) if is_api(request) else None
 
 
 def _headers(error: Exception, status: int) -> Mapping[str, str]:

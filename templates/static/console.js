@@ -52,9 +52,11 @@
     const answer = await fetch(location.pathname + location.search, { credentials: "same-origin" });
     if (!answer.ok || answer.redirected) return false;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const seal = page.querySelector("#editor input[name=seal]");
-    if (!seal) return false;
-    for (const field of document.querySelectorAll("input[name=seal]")) field.value = seal.value;
+    const fresh = page.querySelector("#editor");
+    if (!fresh) return false;
+    for (const name of ["seal", "writer"]) {
+      for (const field of document.querySelectorAll(`input[name=${name}]`)) field.value = fresh.elements[name].value;
+    }
     return true;
   }
   function showOthers(others) {
@@ -123,6 +125,12 @@
   // A save that is under way has the next version: the form waits for its number.
   form.addEventListener("submit", (event) => {
     if (event.submitter && event.submitter.formTarget) return; // It shows what is typed elsewhere.
+    if (new Blob([new URLSearchParams(new FormData(form))]).size > form.dataset.largest) {
+      event.preventDefault(); // It would be refused, by a page that does not hold it any more.
+      const most = Math.floor(form.dataset.largest / 1024).toLocaleString("en-GB");
+      say(`Not saved: this is more than ${most} KB, as it is sent. Your text stays here. Shorten it, or take some of it elsewhere.`);
+      return;
+    }
     clearTimeout(timer);
     ended = true;
     if (running) {

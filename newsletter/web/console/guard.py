@@ -35,8 +35,9 @@ FORM = web.RequestKey("form", MultiDict[str])
 FILES = web.RequestKey("files", MultiDict[File])
 
 HIDDEN_FIELD: Final = "seal"
+WRITER_FIELD: Final = "writer"
 MACHINERY: Final = frozenset(
-    {HIDDEN_FIELD, "format", "go", "insert", "language", "layout", "reader", "seen", "version", "view", "words"}
+    {HIDDEN_FIELD, "format", "go", "insert", "language", "layout", "reader", "seen", "version", "view", "words", WRITER_FIELD}
 )
 """Fields of forms that nobody types into; the others are what somebody wrote."""
 SIGN_IN: Final = f"{CONSOLE}/sign-in"
@@ -184,6 +185,21 @@ def drop_cookie(request: web.Request, response: web.StreamResponse) -> None:
 def seal(cookie: str) -> Markup:
     """The hidden field that every form of a session carries."""
     return Markup('<input type="hidden" name="{}" value="{}">').format(HIDDEN_FIELD, form_token(cookie))
+
+
+def writer_field(request: web.Request) -> Markup:
+    """The hidden field of forms that are kept: whose text it is, so that nobody else who signs in is given it."""
+    token = services(request).sessions.writer_token(request[SESSION].operator_id)
+    return Markup('<input type="hidden" name="{}" value="{}">').format(WRITER_FIELD, token)
+
+
+def writer_of(request: web.Request) -> int | None:
+    """Whose text a form holds: the form says it, whoever has signed in or out in that browser since.
+
+    Where it does not, the cookie of the session that has ended does. None: nobody knows.
+    """
+    sessions, said = services(request).sessions, request[FORM].get(WRITER_FIELD, "")
+    return sessions.writer(said) if said else sessions.owner(cookie(request))
 
 
 def where_from(request: web.Request) -> From:

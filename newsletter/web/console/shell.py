@@ -16,7 +16,7 @@ from newsletter.core.i18n import long_date, long_time
 from newsletter.core.resources import resource
 from newsletter.operators.rules import Right
 from newsletter.subscribing.lists import all_lists
-from newsletter.web.console.guard import SESSION, cookie, seal
+from newsletter.web.console.guard import SESSION, cookie, seal, writer_field
 from newsletter.web.context import CONSOLE, moment, services
 from newsletter.web.render import prefix
 from newsletter.web.static import assets
@@ -126,6 +126,7 @@ async def console_page(request: web.Request, template: str, *, status: int = 200
         done=DONE.get(request.query.get("done", ""), ""),
         now=moment(request),
         may=session.may,
+        writer=writer_field(request),
         day=lambda value, zone=known.zone: long_date(value.astimezone(zone), "en"),
         time=lambda value, zone=known.zone: long_time(value.astimezone(zone), "en"),
         **shown,

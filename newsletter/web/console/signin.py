@@ -21,6 +21,7 @@ from newsletter.web.console.guard import (
     MACHINERY,
     SESSION,
     SIGN_IN,
+    WRITER_FIELD,
     ConsoleRoutes,
     cookie,
     drop_cookie,
@@ -30,6 +31,7 @@ from newsletter.web.console.guard import (
     set_cookie,
     way_back,
     where_from,
+    writer_of,
 )
 from newsletter.web.console.shell import bare_page
 from newsletter.web.context import CONSOLE, moment, services
@@ -161,12 +163,53 @@ async def _welcome(request: web.Request, error: InvalidInput | None = None, form
 def signed_out(request: web.Request) -> web.Response:
     """In place of a page, for whoever is not signed in (any more). What they wrote is carried on, for them alone."""
     if request.method == "POST":
-        fields = [pair for pair in request[FORM].items() if pair[0] not in _NEVER_KEPT]
-        writer = services(request).sessions.owner(cookie(request))
+        fields = _fields(request)
+        writer = writer_of(request)
         kept = json.dumps([writer, request.path, fields], ensure_ascii=False) if fields and writer is not None else ""
-        return _form(request, back=HOME, kept=kept if _comes_back(kept) else "", status=401)
+        if kept and _comes_back(kept):
+            return _form(request, back=HOME, kept=kept, status=401)
+        return _form(request, back=HOME, not_carried=_not_carried(fields), status=401)
     back = way_back(request.path_qs)
     return see(request, f"{SIGN_IN}?next={_quoted(back)}" if back != HOME else SIGN_IN)
+
+
+def is_of_former_session(request: web.Request) -> bool:
+    """A form that whoever is signed in now wrote in a session before: they have signed in again in another tab."""
+    return (
+        SESSION in request
+        and FORM in request
+        and bool(_fields(request))
+        and (services(request).sessions.writer(request[FORM].get(WRITER_FIELD, "")) == request[SESSION].operator_id)
+    )
+
+
+def of_former_session(request: web.Request) -> web.Response:
+    """What they wrote, in a form of this session. Nothing is done with it before they press its button."""
+    return _kept_page(request, request.path, _fields(request), cookie(request), status=403)
+
+
+def _fields(request: web.Request) -> list[tuple[str, str]]:
+    return [pair for pair in request[FORM].items() if pair[0] not in _NEVER_KEPT]
+
+
+def _kept_page(
+    request: web.Request, path: str, fields: Sequence[tuple[str, str]], cookie: str, *, status: int = 200
+) -> web.Response:
+    return bare_page(
+        request,
+        "kept.html",
+        status=status,
+        title="What you wrote is still here",
+        path=f"{prefix(request)}{path}",
+        fields=fields,
+        machinery=MACHINERY,
+        fresh_seal=seal(cookie),
+    )
+
+
+def _not_carried(fields: Sequence[tuple[str, str]]) -> list[str]:
+    """What somebody typed that cannot come along: shown once more, to whoever has just sent it, so that it is not lost."""
+    return [value for name, value in fields if name not in MACHINERY and value.strip()]
 
 
 def _field(request: web.Request, name: str) -> str:
@@ -184,19 +227,7 @@ def _quoted(path: str) -> str:
 
 def _let_in(request: web.Request, signed_in: SignedIn) -> web.Response:
     kept = _kept(request[FORM].get("kept", ""), services(request).sessions.owner(signed_in.cookie))
-    if kept:
-        path, fields = kept
-        answer = bare_page(
-            request,
-            "kept.html",
-            title="What you wrote is still here",
-            path=f"{prefix(request)}{path}",
-            fields=fields,
-            machinery=MACHINERY,
-            fresh_seal=seal(signed_in.cookie),
-        )
-    else:
-        answer = see(request, way_back(_field(request, "next")))
+    answer = _kept_page(request, *kept, signed_in.cookie) if kept else see(request, way_back(_field(request, "next")))
     set_cookie(request, answer, signed_in.cookie)
     return answer
 
@@ -220,6 +251,7 @@ def _form(
     *,
     back: str,
     kept: str = "",
+    not_carried: Sequence[str] = (),
     given: str = "",
     problem: str = "",
     done: str = "",
@@ -232,6 +264,8 @@ def _form(
         title="Sign in",
         back=back,
         kept=kept,
+        not_carried=not_carried,
+        most_kept=MOST_KEPT,
         given=given,
         problem=problem,
         done=done,

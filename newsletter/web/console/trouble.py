@@ -9,7 +9,7 @@ from aiohttp import web
 from newsletter.core.errors import Forbidden
 from newsletter.web.console.guard import FORM, MACHINERY, SESSION, ForgedForm, SignedOut
 from newsletter.web.console.shell import bare_page, console_page
-from newsletter.web.console.signin import signed_out
+from newsletter.web.console.signin import is_of_former_session, of_former_session, signed_out
 from newsletter.web.problems import Problem, as_json, wants_json
 
 
@@ -19,6 +19,8 @@ async def answer(request: web.Request, problem: Problem, error: Exception) -> we
         return as_json(request, problem)
     if isinstance(error, SignedOut):
         return signed_out(request)
+    if isinstance(error, ForgedForm) and is_of_former_session(request):
+        return of_former_session(request)
     typed = [(name, value) for name, value in request.get(FORM, {}).items() if name not in MACHINERY and value.strip()]
     is_refused = isinstance(error, Forbidden) and not isinstance(error, ForgedForm)
     shown = {"title": problem.heading, "sentence": problem.sentence, "typed": typed if is_refused else []}

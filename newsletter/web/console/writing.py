@@ -17,6 +17,7 @@ from newsletter.core.errors import Conflict, InvalidContent, InvalidInput
 from newsletter.core.i18n import language_name
 from newsletter.operators.rules import Right
 from newsletter.subscribing.lists import all_lists
+from newsletter.web.bodies import LARGEST_FOR_PROGRAMS
 from newsletter.web.console.frames import VIEWS, letter_frame, sentence_frame
 from newsletter.web.console.guard import FORM, SESSION, ConsoleRoutes, see
 from newsletter.web.console.shell import console_page, says
@@ -297,6 +298,7 @@ async def _editor(
         fields=FIELDS,
         images=await services(request).images.page(size=IMAGES_TO_PICK),
         most_tested=MOST_TESTED,
+        largest=LARGEST_FOR_PROGRAMS,
     )
 
 

@@ -18,9 +18,10 @@ from aiohttp import ClientResponse
 from newsletter.app import House
 from newsletter.core.errors import Conflict, NotFound, TooMany
 from newsletter.core.keys import unwrap
-from newsletter.operators.sessions import From, WrongCredentials
+from newsletter.operators.sessions import From, WrongCredentials, form_token
 from tests.conftest import ManualClock
 from tests.integration.web.console.conftest import HERE, PASSWORD, SAME_SITE, Hire, Operator, location
+from tests.integration.web.console.forms import forms_of
 from tests.integration.web.site import Page, Site
 
 SIGN_IN = "/console/sign-in"
@@ -290,6 +291,64 @@ async def test_nobody_else_who_signs_in_then_sees_it(editor: Operator, viewer: O
     assert (never.status, 'name="kept"' in await never.text()) == (401, False)
 
 
+async def written_by(who: Operator) -> str:
+    """What the form says of whose text it is."""
+    return (await who.page(WRITTEN)).field("writer")["value"] or ""
+
+
+async def test_what_was_typed_comes_along_where_no_cookie_is_left(editor: Operator, viewer: Operator) -> None:
+    """They signed out in another tab, or the browser has forgotten its cookies; somebody else may sign in there."""
+    form = {"subject": "Tide", "writer": await written_by(editor)}
+    await editor.post("/console/sign-out")
+    answer = await editor.with_cookie("").post(WRITTEN, form)
+    assert answer.status == 401
+    kept = Page(await answer.text()).field("kept")["value"] or ""
+    assert location(await sign_in(viewer, kept=kept)) == "/console/"
+    shown = await (await sign_in(editor, kept=kept)).text()
+    assert "What you wrote is still here" in shown
+    assert Page(shown).field("subject")["value"] == "Tide"
+
+
+async def test_a_form_is_of_who_wrote_it_and_not_of_who_signed_in_there_since(
+    editor: Operator, viewer: Operator, clock: ManualClock
+) -> None:
+    form = {"subject": "Tide", "writer": await written_by(editor)}
+    clock.move(hours=3)
+    kept = Page(await (await viewer.post(WRITTEN, form)).text()).field("kept")["value"] or ""
+    assert location(await sign_in(viewer, kept=kept)) == "/console/"
+    assert "What you wrote is still here" in await (await sign_in(editor, kept=kept)).text()
+
+
+async def test_who_signed_in_again_in_another_tab_is_shown_their_text_with_a_form_that_works(
+    editor: Operator, owner: Operator, site: Site
+) -> None:
+    form = {"name": "Tide", "list": "letter", "language": "letter:en", "writer": await written_by(editor)}
+    fresh = editor.with_cookie(cookie_of(await sign_in(editor)))
+    answer = await fresh.post(WRITTEN, form | {"seal": form_token(editor.cookie)})
+    shown = Page(await answer.text())
+    assert (answer.status, shown.field("name")["value"]) == (403, "Tide")
+    assert await site.house.db.fetchval("select count(*) from campaign where name = 'Tide'") == 0, "nobody has pressed yet"
+    assert (await fresh.post(WRITTEN, form | {"seal": shown.field("seal")["value"]})).status == 303
+    other = await owner.post(WRITTEN, form | {"seal": form_token(editor.cookie)})
+    assert (other.status, "Tide" in await other.text()) == (403, False)
+
+
+async def test_nobody_is_believed_to_have_written_what_they_did_not(editor: Operator) -> None:
+    for writer in ("x", str(editor.operator_id), editor.cookie):
+        answer = await editor.with_cookie("").post(WRITTEN, {"subject": "Tide <b>", "writer": writer})
+        text = await answer.text()
+        assert (answer.status, 'name="kept"' in text) == (401, False)
+        assert "Copy it from here" in text
+        assert "Tide &lt;b&gt;</textarea>" in text, "and is not lost"
+
+
+async def test_every_form_that_is_kept_says_who_writes_in_it(owner: Operator, site: Site) -> None:
+    pages = ("campaigns/new", "layouts/new", "lists/new", "lists/letter/edit", "requests", "policy", "policy/subprocessors")
+    for page in pages:
+        fields = [form.fields for form in forms_of(f"/console/{page}", await (await owner.get(f"/console/{page}")).text())]
+        assert any(form.get("writer") for form in fields), page
+
+
 async def test_what_is_too_long_to_come_back_does_not_keep_anybody_from_signing_in(
     editor: Operator, clock: ManualClock
 ) -> None:
@@ -299,6 +358,7 @@ async def test_what_is_too_long_to_come_back_does_not_keep_anybody_from_signing_
         headers = editor.headers | SAME_SITE | {"Content-Type": "application/x-www-form-urlencoded"}
         answer = await editor.client.post(WRITTEN, data=BytesIO(form), headers=headers)
         assert (answer.status, 'name="kept"' in await answer.text()) == (401, is_kept)
+        assert ("At most 500,000 characters come along" in await answer.text()) == (not is_kept)
 
 
 async def test_forms_with_secrets_are_not_carried_on(editor: Operator, clock: ManualClock) -> None:
@@ -395,6 +455,7 @@ async def test_who_is_not_signed_in_cannot_make_us_read_a_large_file(stranger: O
     headers = SAME_SITE | {"Content-Type": "multipart/form-data; boundary=b"}
     answer = await stranger.client.post(WRITTEN, data=file(), headers=headers)
     assert answer.status == 413
+    assert "At most 1,024 KB are taken here" in await answer.text()
     answer = await stranger.client.post("/console/sign-out", data=file(), headers=headers)
     assert answer.status == 401
 
