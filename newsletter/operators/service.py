@@ -89,7 +89,7 @@ class Operators:
             raise NotFound(f'There is no operator "{operator[:100]}".')
         if not set(scopes) <= (allowed := scopes_of(owner.role)):
             may = ", ".join(sorted(allowed)) or "nothing"
-            raise InvalidInput(f"A token of {operator}, {owner.role}, may have: {may}.", field="scopes")
+            raise InvalidInput(f"A token of {owner.name}, {owner.role}, may have: {may}.", field="scopes")
         token = PREFIX + secrets.token_urlsafe(32)
         token_id = await store.add_token(
             db,
@@ -125,8 +125,20 @@ class Operators:
         return Caller(found.operator, frozenset(found.scopes) & scopes_of(found.role)) if found else None
 
     async def log(self, wanted: Wanted = EVERYTHING, *, before: int | None = None, size: int = 50) -> list[store.Entry]:
-        """The audit log, newest first; `before` is the last number of the page before, None: from the newest on."""
-        return await store.audit_page(self._db, before=before, size=size, **asdict(wanted))
+        """The audit log, newest first; `before` is the last number of the page before, None: from the newest on.
+
+        The name of an operator is found whatever its case.
+        """
+        asked = asdict(wanted)
+        if wanted.operator:
+            asked["operator"] = await self._spelled(wanted.operator)
+        return await store.audit_page(self._db, before=before, size=size, **asked)
+
+    async def _spelled(self, name: str) -> str:
+        """As the log spells it, which knows people by their names alone; a name that is not known stays as it is."""
+        known = await store.spelling(self._db, name=name)
+        ours = name.casefold()
+        return known or (ours if ours in _OURS or _NUMBERED.fullmatch(ours) else name)
 
     async def actions(self) -> list[str]:
         """What the log has lines of, by the alphabet."""

@@ -131,6 +131,10 @@ async def add_operator(db: Connection, *, name: str, role: str, now: datetime) -
 
 
 @_sql.statement
+async def spelling(db: Connection, *, name: str) -> str | None: ...
+
+
+@_sql.statement
 async def find_operator(db: Connection, *, name: str) -> int | None: ...
 
 

@@ -1,10 +1,19 @@
 -- Operators, their API tokens, and what they did.
 
 -- name: add_operator
-insert into operator (name, role, created_at) values (:name, :role, :now) on conflict (name) do nothing returning operator_id;
+-- Nothing where somebody is called so, in whatever case: of two at once the index refuses the second.
+insert into operator (name, role, created_at)
+select :name, :role, :now where not exists (select from operator where lower(name) = lower(:name))
+on conflict do nothing returning operator_id;
+
+-- name: spelling
+-- How somebody spells their name, whatever case it is asked for in; who spells it just so comes before a namesake.
+select name from operator where lower(name) = lower(:name) order by name <> :name, operator_id limit 1;
 
 -- name: find_operator
-select operator_id from operator where name = :name and disabled_at is null;
+-- Whatever the case; who spells it just so comes before a namesake.
+select operator_id from operator where lower(name) = lower(:name) and disabled_at is null
+order by name <> :name, operator_id limit 1;
 
 -- name: count_tokens
 select count(*)::integer from api_token;

@@ -24,6 +24,8 @@ SECOND = Migration(2, "second", "create table two (id integer);\ncreate table th
 INDEX = Migration(2, "index", "-- outside-transaction\ncreate index concurrently if not exists one_id on one (id);")
 AFTER_FIRST_READERS = 8
 """Migrations after these find tables that are large."""
+CALLED = 26
+"""From this migration on names of operators that differ in case are one."""
 TURNED_AWAY = "select count(*) from pg_stat_activity where query like '%pg_try_advisory_lock%' and state = 'idle'"
 VALID = "select indisvalid from pg_index where indexrelid = 'one_id'::regclass"
 
@@ -196,6 +198,19 @@ async def test_a_migration_may_run_outside_a_transaction(empty: Database) -> Non
     await migrate(empty, now=START, known=[FIRST, Migration(2, "index", text)])
     assert await empty.fetchval("select indisvalid from pg_index where indexrelid = 'one_id'::regclass")
     assert await ledger(empty) == [1, 2]
+
+
+async def test_names_that_differed_in_case_before_that_was_refused_stay(empty: Database) -> None:
+    add = "insert into operator (name, role, created_at) values ($1, 'editor', $2)"
+    await migrate(empty, now=START, known=[each for each in KNOWN if each.number < CALLED])
+    before = ["Ed", "ed", "ED", "Ada"]
+    for name in before:
+        await empty.execute(add, name, START)
+    await migrate(empty, now=START)
+    assert [row["name"] for row in await empty.fetch("select name from operator order by operator_id")] == before
+    for name in ("eD", "ada"):
+        with pytest.raises(DatabaseError, match="UniqueViolation"):
+            await empty.execute(add, name, START)
 
 
 def test_directives_count_only_as_whole_lines() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from newsletter.app import House
 from newsletter.core.database import Database
-from newsletter.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from newsletter.core.errors import Conflict, DatabaseError, Forbidden, InvalidInput, NotFound
 from newsletter.operators.accounts import Accounts
 from newsletter.operators.rules import Scope
 from newsletter.operators.service import PREFIX, Operators, audit
@@ -123,6 +123,18 @@ async def test_what_does_not_fit_is_refused_and_leaves_nothing(accounts: Account
     assert await audited(db) == before
 
 
+async def test_nobody_is_called_like_somebody_else_in_other_case(accounts: Accounts, db: Database) -> None:
+    came = await asyncio.gather(
+        *(accounts.invite(name, "editor", None, now=START) for name in ("Élan", "élan", "ÉLAN")), return_exceptions=True
+    )
+    assert [isinstance(each, Conflict) for each in came].count(True) == 2
+    with pytest.raises(Conflict, match="of that name: choose another"):
+        await accounts.invite("éLAN", "editor", None, now=START)
+    assert await db.fetchval("select count(*) from operator where lower(name) = 'élan'") == 1
+    with pytest.raises(DatabaseError, match="UniqueViolation"):
+        await db.execute("insert into operator (name, role, created_at) values ('éLan', 'editor', $1)", START)
+
+
 @pytest.mark.parametrize(
     "name", ["schedule", "Command  Line", " first start", "NOBODY", "operator 7", "Operator７", "demo", "operator"]
 )
@@ -141,6 +153,13 @@ async def test_the_first_credentials_are_given_once_in_a_databases_life(operator
     (row,) = await operators.tokens()
     await operators.revoke_token(row.token_id, now=START)
     assert await operators.first_credentials(now=START + timedelta(days=400)) is None
+
+
+async def test_an_owner_of_that_name_in_other_case_is_given_them(accounts: Accounts, operators: Operators) -> None:
+    await accounts.invite("Owner", "owner", None, now=START)
+    caller = await operators.caller(await operators.first_credentials(now=START) or "", now=START)
+    assert caller is not None
+    assert caller.operator == "Owner"
 
 
 async def test_the_owner_whom_the_first_start_adds_is_on_record(db: Database, operators: Operators) -> None:

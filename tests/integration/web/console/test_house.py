@@ -315,6 +315,17 @@ def listed(markup: str) -> list[str]:
         ("to=2026-03-10&action=list.edit&operator=", "3 1"),
     ],
 )
+@pytest.mark.parametrize("asked", ["Ada", "ada", "ADA", "Schedule"])
+async def test_the_log_finds_a_name_whatever_its_case(asked: str, owner: Operator, clock: ManualClock) -> None:
+    await owner.house.accounts.invite("Ada", "viewer", None, now=clock.at)
+    await owner.house.db.execute(
+        "insert into audit_log (occurred_at, operator, action, target) values"
+        " ($1, 'Ada', 'list.edit', 'Ada'), ($1, 'schedule', 'list.edit', 'Schedule'), ($1, 'Adam', 'list.edit', 'Adam')",
+        clock.at,
+    )
+    assert listed(await (await owner.get(f"/console/audit?operator={asked}")).text()) == [asked.title()]
+
+
 async def test_the_log_is_read_by_action_and_by_day_where_its_times_are(chosen: str, numbers: str, owner: Operator) -> None:
     """In Berlin it is midnight an hour before it is in UTC."""
     await owner.house.db.execute(
