@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from newsletter.core.database import Connection, Database
-from newsletter.core.errors import Forbidden, InvalidInput, NotFound
+from newsletter.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from newsletter.core.keys import sha256
 from newsletter.operators import store
 from newsletter.operators.rules import ROLES, Scope, scopes_of
@@ -66,10 +66,13 @@ class Operators:
         valid_for: timedelta,
         now: datetime,
         by: str = COMMAND_LINE,
+        form: UUID | None = None,
     ) -> str:
         """A fresh API token. It is returned here and nowhere else: only its hash is stored.
 
-        Raises `InvalidInput`, and `NotFound` when there is no such operator.
+        `form`: the number of the form that asks for it, which makes one and no more.
+
+        Raises `InvalidInput`, `NotFound` when there is no such operator, and `Conflict` when that form has made its token.
         """
         if not scopes or not set(scopes) <= set(Scope):
             raise InvalidInput(f"A token needs scopes out of {', '.join(Scope)}.", field="scopes")
@@ -78,10 +81,19 @@ class Operators:
         if valid_for <= timedelta(0):
             raise InvalidInput("A token has to be valid for some time.", field="days")
         async with self._db.transaction() as db:
-            return await self._add_token(db, operator, name.strip(), scopes, valid_for=valid_for, now=now, by=by)
+            return await self._add_token(db, operator, name.strip(), scopes, valid_for=valid_for, now=now, by=by, form=form)
 
     async def _add_token(
-        self, db: Connection, operator: str, name: str, scopes: Sequence[str], *, valid_for: timedelta, now: datetime, by: str
+        self,
+        db: Connection,
+        operator: str,
+        name: str,
+        scopes: Sequence[str],
+        *,
+        valid_for: timedelta,
+        now: datetime,
+        by: str,
+        form: UUID | None = None,
     ) -> str:
         operator_id = await store.find_operator(db, name=operator)
         owner = await store.operator_by_id(db, operator_id=operator_id) if operator_id is not None else None
@@ -99,8 +111,13 @@ class Operators:
             scopes=sorted(set(scopes)),
             now=now,
             expires_at=now + valid_for,
+            form=form,
         )
-        await audit(db, by, "token.create", f"token {token_id} of {operator}", now)
+        if token_id is None:
+            raise Conflict(
+                "This form has made its token, which was shown then and never again. If it is lost, revoke it and make another."
+            )
+        await audit(db, by, "token.create", f"token {token_id} of {owner.name}", now)
         return token
 
     async def first_credentials(self, *, now: datetime) -> str | None:

@@ -152,7 +152,8 @@ async def add_token(
     scopes: Sequence[str],
     now: datetime,
     expires_at: datetime,
-) -> int: ...
+    form: UUID | None,
+) -> int | None: ...
 
 
 @_sql.statement

@@ -19,10 +19,10 @@ order by name <> :name, operator_id limit 1;
 select count(*)::integer from api_token;
 
 -- name: add_token
--- The token itself is shown once and not stored.
-insert into api_token (operator_id, name, digest, scopes, created_at, expires_at)
-values (:operator_id, :name, :digest, :scopes, :now, :expires_at)
-returning token_id;
+-- The token itself is shown once and not stored. Nothing where that form has made one.
+insert into api_token (operator_id, name, digest, scopes, created_at, expires_at, form)
+values (:operator_id, :name, :digest, :scopes, :now, :expires_at, :form)
+on conflict (form) do nothing returning token_id;
 
 -- name: open_token
 -- Whose it is and what it may, while it is valid.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID, uuid4
 
 from aiohttp import web
 
-from newsletter.core.errors import InvalidInput, NotFound
+from newsletter.core.errors import Conflict, InvalidInput, NotFound
 from newsletter.operators.rules import ROLES, Right, Scope, scopes_of
 from newsletter.web.console.guard import FORM, SESSION, ConsoleRoutes, confirm, see
 from newsletter.web.console.shell import console_page, says
@@ -41,11 +42,14 @@ async def create(request: web.Request) -> web.Response:
             valid_for=_days(form.get("days", "")),
             by=session.name,
             now=moment(request),
+            form=_form_number(form.get("form", "")),
         )
     except InvalidInput as error:
         return await _tokens(request, problem=str(error), field=error.field or "name", status=422)
     except NotFound as error:
         return await _tokens(request, problem=str(error), field="operator", status=404)
+    except Conflict as error:  # The page that shows the token was loaded again, or the button pressed twice.
+        return await _tokens(request, problem=str(error), status=409)
     return await _tokens(request, made=made)
 
 
@@ -64,6 +68,14 @@ def _days(given: str) -> timedelta:
     return timedelta(days=days)
 
 
+def _form_number(given: str) -> UUID | None:
+    """None for what no form of ours holds."""
+    try:
+        return UUID(given)
+    except ValueError:
+        return None
+
+
 async def _tokens(
     request: web.Request, *, made: str = "", problem: str = "", field: str = "", status: int = 200
 ) -> web.Response:
@@ -78,6 +90,7 @@ async def _tokens(
         scopes=SCOPES,
         limited=[(role, sorted(scopes_of(role))) for role in ROLES if scopes_of(role) < frozenset(Scope)],
         made=made,
+        form_number=uuid4(),
         given={
             "name": form.get("name", "") if form else "",
             "operator": form.get("operator", "") if form else request[SESSION].name,

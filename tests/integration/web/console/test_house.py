@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -249,6 +250,21 @@ async def test_a_token_is_shown_once_and_stored_as_its_hash(owner: Operator, sit
     assert (await owner.post(f"/console/tokens/{row.token_id}/revoke")).status == 404
 
 
+async def test_a_form_makes_one_token_however_often_its_page_is_loaded_again(owner: Operator) -> None:
+    number = (await owner.page("/console/tokens")).field("form")["value"]
+    form = {"name": "script", "days": "30", "scope": ["campaigns:read"], "current": PASSWORD, "form": number}
+    refused = await owner.post("/console/tokens", form | {"current": ""})
+    assert refused.status == 422, "and has not made one yet"
+    answers = await asyncio.gather(*(owner.post("/console/tokens", form) for _ in range(3)))
+    assert sorted(answer.status for answer in answers) == [200, 409, 409]
+    again = await owner.post("/console/tokens", form)
+    text = await again.text()
+    assert (again.status, "This form has made its token" in text, "nl_" in text) == (409, True, False)
+    assert len(await owner.house.operators.tokens()) == 1
+    other = await owner.post("/console/tokens", form | {"form": Page(text).field("form")["value"]})
+    assert other.status == 200, "the next form makes the next one"
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [
@@ -299,6 +315,17 @@ async def test_the_log_is_read_page_by_page_and_of_one_operator(owner: Operator,
     assert (await owner.get("/console/audit?before=x&operator=")).status == 200
 
 
+@pytest.mark.parametrize("asked", ["Ada", "ada", "ADA", "Schedule"])
+async def test_the_log_finds_a_name_whatever_its_case(asked: str, owner: Operator, clock: ManualClock) -> None:
+    await owner.house.accounts.invite("Ada", "viewer", None, now=clock.at)
+    await owner.house.db.execute(
+        "insert into audit_log (occurred_at, operator, action, target) values"
+        " ($1, 'Ada', 'list.edit', 'Ada'), ($1, 'schedule', 'list.edit', 'Schedule'), ($1, 'Adam', 'list.edit', 'Adam')",
+        clock.at,
+    )
+    assert listed(await (await owner.get(f"/console/audit?operator={asked}")).text()) == [asked.title()]
+
+
 def listed(markup: str) -> list[str]:
     """What the lines of the log are about."""
     return re.findall(r'data-label="About">(.*?)</td>', markup)
@@ -315,17 +342,6 @@ def listed(markup: str) -> list[str]:
         ("to=2026-03-10&action=list.edit&operator=", "3 1"),
     ],
 )
-@pytest.mark.parametrize("asked", ["Ada", "ada", "ADA", "Schedule"])
-async def test_the_log_finds_a_name_whatever_its_case(asked: str, owner: Operator, clock: ManualClock) -> None:
-    await owner.house.accounts.invite("Ada", "viewer", None, now=clock.at)
-    await owner.house.db.execute(
-        "insert into audit_log (occurred_at, operator, action, target) values"
-        " ($1, 'Ada', 'list.edit', 'Ada'), ($1, 'schedule', 'list.edit', 'Schedule'), ($1, 'Adam', 'list.edit', 'Adam')",
-        clock.at,
-    )
-    assert listed(await (await owner.get(f"/console/audit?operator={asked}")).text()) == [asked.title()]
-
-
 async def test_the_log_is_read_by_action_and_by_day_where_its_times_are(chosen: str, numbers: str, owner: Operator) -> None:
     """In Berlin it is midnight an hour before it is in UTC."""
     await owner.house.db.execute(
