@@ -184,6 +184,35 @@ async def test_axe_finds_nothing_on_the_open_menu(chromium: Browser, served: Hou
     await page.context.close()
 
 
+@pytest.mark.browser
+async def test_a_text_comes_along_that_was_being_written_when_somebody_signed_out_in_another_tab(
+    chromium: Browser, served: House
+) -> None:
+    context = await chromium.new_context()
+    page = await sign_in(context, served)
+    number = await served.db.fetchval("select min(campaign_id) from campaign where state = 'draft'")
+    await page.goto(f"{served.settings.base_url}/console/campaigns/{number}/edit")
+    text, saving = page.get_by_role("textbox", name="Text", exact=True), page.locator("#saving")
+    await text.fill("x" * 1_100_000)
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await expect(saving).to_contain_text("more than 1,024 KB, as it is sent. Your text stays here.")
+    other = await context.new_page()
+    await other.goto(f"{served.settings.base_url}/console/account")
+    await other.get_by_role("button", name="Sign out").click()
+    await expect(other.get_by_role("heading", level=1, name="Sign in")).to_be_visible()
+    assert await context.cookies() == []
+    await text.fill("Typed after that")
+    await expect(saving).to_contain_text("Press Save: you sign in, and it comes along.")
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await expect(page.get_by_text("What you wrote is not lost")).to_be_visible()
+    await page.get_by_label("Email address").fill(EMAIL)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("button", name="Send it on, to be saved").click()
+    await expect(page.get_by_role("textbox", name="Text", exact=True)).to_have_value("Typed after that")
+    await context.close()
+
+
 def test_the_script_is_small() -> None:
     script = Path(__file__).parents[2] / "templates" / "static" / "console.js"
     assert script.stat().st_size < LARGEST_SCRIPT

@@ -68,7 +68,7 @@ class Operator:
         return [(row["action"], row["target"]) for row in rows]
 
 
-Hire = Callable[[str], Awaitable[Operator]]
+Hire = Callable[..., Awaitable[Operator]]
 
 
 @pytest.fixture
@@ -87,15 +87,15 @@ async def client(house: House) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def hire(client: Client, house: House) -> Hire:
-    """`await hire("editor")`: an operator of that role and name, signed in."""
+    """`await hire("editor")`: an operator of that role who is called like it, or by the name given, signed in."""
 
-    async def hire(role: str) -> Operator:
+    async def hire(role: str, name: str = "") -> Operator:
         now, address = house.clock.now(), f"{role}@house.example"
-        invited = await house.accounts.invite(role.title(), role, address, now=now)
+        invited = await house.accounts.invite(name or role.title(), role, address, now=now)
         token = urlsplit(invited.link).path.rpartition("/")[2]
         await house.accounts.welcome(token, PASSWORD, now=now)
         signed_in = await house.sessions.sign_in(address, PASSWORD, HERE, now=now)
-        return Operator(client, house, invited.operator_id, role.title(), address, signed_in.cookie)
+        return Operator(client, house, invited.operator_id, name or role.title(), address, signed_in.cookie)
 
     return hire
 

@@ -34,7 +34,7 @@ async def readable(who: Operator) -> list[str]:
 
 async def test_what_is_typed_into_any_field_is_never_more_than_text(hire: Hire, house: House) -> None:
     await furnish(house)
-    owner = await hire("owner")
+    owner = await hire("owner", "Ada")
     tried: set[tuple[str, str]] = set()
     for path in await readable(owner):
         answer = await owner.get(path)
