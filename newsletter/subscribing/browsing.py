@@ -1,8 +1,9 @@
 """Finding readers, for operators with the right to see addresses: by address, by how it begins, by list and state.
 
 Pages are cut by key, so that the millionth reader is as near as the first; nothing is counted. That somebody looked is in the
-audit log, without whom they saw. What was typed becomes a search code: sealed, for an hour, for the session that it was typed
-in, so that pages of what was found have addresses that can be gone back to, in which no reader's address stands.
+audit log: of a page without whom they saw, of a whole address with the code of whose it is. What was typed becomes a search
+code: sealed, for an hour, for the session that it was typed in, so that pages of what was found have addresses that can be
+gone back to, in which no reader's address stands.
 """
 
 from __future__ import annotations
@@ -112,22 +113,28 @@ class Browsing:
         return Readers(people, None if is_first or not ids else ids[0], None if is_last or not ids else ids[-1])
 
     async def locate(self, given: str, *, by: str, now: datetime) -> UUID | Search:
-        """The reader with the whole address, through its key; else what to look for. Raises `InvalidInput`."""
+        """The reader with the whole address, through its key; else what to look for. Raises `InvalidInput`.
+
+        Whether an address is held is told by this alone, whatever is looked at afterwards: it is in the audit log either way.
+        """
         search, exact = Search(given.strip()), self._exact(given)
         if exact is None and len(search.given) < SHORTEST_BEGINNING:
             raise InvalidInput(f"Type {SHORTEST_BEGINNING} characters of the address at least.", field="address")
         if not search.given.isprintable() or len(search.given) > 254:
             raise InvalidInput("No address looks like this: please check it.", field="address")
-        if exact is None or not await lists_store.people(self._db, subscriber_ids=[exact], now=now):
+        if exact is None:
             return search
-        await self._audit(self._db, by, "subscriber.find", _A_WHOLE_ADDRESS, now)
-        return exact
+        async with self._db.transaction() as db:
+            await self._audit(db, by, "subscriber.find", _A_WHOLE_ADDRESS, now, about=exact)
+            is_held = bool(await lists_store.people(db, subscriber_ids=[exact], now=now))
+        return exact if is_held else search
 
     async def find(self, search: Search, *, by: str, now: datetime) -> Found:
         """A page of those whose address begins so, in the order of addresses."""
         exact = self._exact(search.given)
         async with self._db.transaction() as db:
-            await self._audit(db, by, "subscriber.find", _A_WHOLE_ADDRESS if exact else "the beginning of an address", now)
+            said = _A_WHOLE_ADDRESS if exact else "the beginning of an address"
+            await self._audit(db, by, "subscriber.find", said, now, about=exact)
             found = await lists_store.beginning_with(
                 db, beginning=search.beginning, after=search.place, after_id=search.after, size=PAGE + 1
             )

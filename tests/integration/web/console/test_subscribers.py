@@ -118,6 +118,20 @@ async def test_a_whole_address_leads_to_its_reader_however_it_is_written(editor:
     assert ("subscriber.find", "a whole address") in await editor.done()
 
 
+async def test_whether_an_address_is_held_is_asked_on_record_and_known_to_whom_it_belongs(
+    editor: Operator, site: Site, house: House
+) -> None:
+    """The redirect alone tells it, so that the line must not wait for somebody to follow it."""
+    await site.subscribe(ADA)
+    about = """select s.subscriber_id from audit_log a left join audit_subject s using (audit_id)
+               where a.action = 'subscriber.find' order by a.audit_id"""
+    for typed, whose in ((BEN, [None]), (ADA, [None, site.id_of(ADA)])):
+        assert (await editor.post(HERE, {"address": typed})).status == 303
+        assert [row[0] for row in await house.db.fetch(about)] == whose
+    copy = json.loads(await (await editor.post(f"{HERE}/{site.id_of(ADA)}/take/json")).text())
+    assert "Looked for this address" in [each["what"] for each in copy["done_by_our_staff"]]
+
+
 async def search(operator: Operator, typed: str) -> str:
     """The address that typing this leads to."""
     answer = await operator.post(HERE, {"address": typed})
