@@ -15,8 +15,9 @@ from newsletter.delivery.relays import relays_from_urls
 from newsletter.delivery.standing import Relays
 from newsletter.operators.doctor import Rooms
 from newsletter.operators.rules import Scope
+from newsletter.operators.sessions import WrongCredentials
 from tests.conftest import ManualClock
-from tests.integration.web.console.conftest import PASSWORD, Hire, Operator, location, words_of
+from tests.integration.web.console.conftest import HERE, PASSWORD, Hire, Operator, location, words_of
 from tests.integration.web.console.test_signing_in import code_at, second_secret
 from tests.integration.web.site import Page, Site
 from tests.names import Names
@@ -335,6 +336,16 @@ async def test_the_log_is_read_by_action_and_by_day_where_its_times_are(chosen: 
     )
     await owner.house.db.execute("delete from audit_log where operator not in ('Ben', 'Carl')")
     assert listed(await (await owner.get(f"/console/audit?{chosen}")).text()) == numbers.split()
+
+
+async def test_whomever_the_log_may_name_is_suggested_where_it_was_no_operator_too(owner: Operator, clock: ManualClock) -> None:
+    await owner.house.operators.first_credentials(now=clock.at)
+    with pytest.raises(WrongCredentials):
+        await owner.house.sessions.sign_in("who@house.example", PASSWORD, HERE, now=clock.at)
+    named = {row[0] for row in await owner.house.db.fetch("select operator from audit_log")}
+    assert named == {"command line", "first start", "nobody", "Owner"}
+    suggested = {each["value"] for each in (await owner.page("/console/audit")).all("option")}
+    assert named | {"schedule", "demo"} <= suggested
 
 
 async def test_a_filter_stays_from_page_to_page_of_the_log(owner: Operator) -> None:
