@@ -47,8 +47,8 @@ _STATES = [Standing.CONFIRMED.value, Standing.PENDING.value, Standing.UNSUBSCRIB
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """`slug` empty: of every list."""
+class Filter:
+    """Which readers are wanted. `slug` empty: of every list."""
 
     slug: str = ""
     standing: Standing = Standing.ANY
@@ -95,7 +95,7 @@ class Browsing:
         self._seals = Seals(keyring)
 
     async def page(
-        self, wanted: Wanted, *, after: UUID | None = None, before: UUID | None = None, by: str, now: datetime
+        self, wanted: Filter, *, after: UUID | None = None, before: UUID | None = None, by: str, now: datetime
     ) -> Readers:
         """By id. Raises `NotFound` when there is no such list."""
         async with self._db.transaction() as db:
@@ -160,14 +160,14 @@ class Browsing:
             return None
 
     async def _ids(
-        self, db: Connection, wanted: Wanted, mailing_list: MailingList | None, edge: UUID, now: datetime, *, backwards: bool
+        self, db: Connection, wanted: Filter, mailing_list: MailingList | None, edge: UUID, now: datetime, *, backwards: bool
     ) -> list[UUID]:
         """One more than a page holds, going away from the edge."""
         list_id, size = mailing_list.list_id if mailing_list else None, PAGE + 1
         if wanted.standing is Standing.PAUSED:
             paused = lists_store.paused_before if backwards else lists_store.paused_after
             return await paused(db, list_id=list_id, edge=edge, size=size, now=now)
-        if wanted == Wanted():
+        if wanted == Filter():
             people = lists_store.people_before if backwards else lists_store.people_after
             return await people(db, edge=edge, size=size)
         states = [wanted.standing.value] if wanted.standing else _STATES
@@ -175,5 +175,5 @@ class Browsing:
         return await subscribed(db, list_id=list_id, states=states, edge=edge, size=size)
 
 
-def _said(wanted: Wanted) -> str:
+def _said(wanted: Filter) -> str:
     return f"{f'list {wanted.slug}' if wanted.slug else 'every list'}, {wanted.standing or 'any state'}"

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from newsletter.app import House
-from newsletter.subscribing.browsing import PAGE, SEARCH_LIVES, Standing, Wanted
+from newsletter.subscribing.browsing import PAGE, SEARCH_LIVES, Filter, Standing
 from newsletter.subscribing.lists import close_list
 from newsletter.web.console.subscribers import ACTS
 from tests.conftest import ManualClock
@@ -99,14 +99,14 @@ async def test_a_page_holds_those_of_the_list_and_state_in_one_order(
         found: list[UUID] = []
         after: UUID | None = None
         while True:
-            page = await house.browsing.page(Wanted(slug, standing), after=after, by="test", now=clock.at)
+            page = await house.browsing.page(Filter(slug, standing), after=after, by="test", now=clock.at)
             found += [each.subscriber_id for each in page.people]
             if page.after is None:
                 break
             after = page.after
         assert found == wanted
         if len(wanted) > PAGE:
-            before = await house.browsing.page(Wanted(slug, standing), before=wanted[PAGE], by="test", now=clock.at)
+            before = await house.browsing.page(Filter(slug, standing), before=wanted[PAGE], by="test", now=clock.at)
             assert [each.subscriber_id for each in before.people] == wanted[:PAGE]
 
 
