@@ -402,6 +402,10 @@ returning p.subscriber_id;
 -- Which lists these people had confirmed, for the day's count.
 select list_id from subscription where subscriber_id = any(:subscriber_ids::uuid[]) and confirmed_at is not null;
 
+-- name: lists_read_by
+-- Which lists these people read still: being erased ends that, too.
+select list_id from subscription where subscriber_id = any(:subscriber_ids::uuid[]) and state = 'confirmed';
+
 -- name: delete_subscribers
 -- The sweep: every other subject table that names a living person hangs on this one. Nobody takes their place any more: a move to
 -- another address that was not confirmed yet can be no longer, and what it was asked for there lapses.
