@@ -42,7 +42,7 @@ class Evidence:
         async with self._db.transaction() as db:
             held = await store.hold_evidence(db, subscriber_id=subscriber_id, reason=checked, now=now)
             if not held:
-                raise NotFound("There is no evidence about this address that is not held already.")
+                raise NotFound("Nothing is kept about this address, or all of it is held already.")
             await self._audit(db, by, "evidence.hold", checked, now)
         return held
 
