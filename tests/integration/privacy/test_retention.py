@@ -43,7 +43,7 @@ async def test_the_oldest_is_told_by_when_it_fell_due(house: House, clock: Manua
 
 
 async def test_a_line_of_the_log_takes_along_whom_it_is_about(house: House, clock: ManualClock) -> None:
-    """No foreign key does it: see migration 21."""
+    """No foreign key does it: see migration 24."""
     await house.db.execute(SUBSCRIBER, ADA, clock.at)
     for days in (0, 1):
         await audit(house.db, "ops", "subscriber.show", "a subscriber", clock.at + timedelta(days=days), about=ADA)
