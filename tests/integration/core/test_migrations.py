@@ -105,7 +105,7 @@ def test_evidence_and_readers_are_written_while_their_indexes_are_built() -> Non
 
 
 async def test_what_is_done_to_a_reader_is_noted_while_the_log_is_migrated(empty: Database, empty_database_url: str) -> None:
-    """Whoever does it has the reader first and the log then: a migration that took them the other way round ended with an error."""
+    """Whoever does it has the reader first and the log then: a migration that took them the other way round failed."""
     await migrate(empty, now=START, known=KNOWN[:BEFORE_SUBJECTS])
     operator = await asyncpg.connect(empty_database_url)
     try:
