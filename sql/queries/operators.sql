@@ -47,7 +47,7 @@ with due as (select audit_id from audit_log where occurred_at <= :before order b
          select subscriber_id, audit_id from audit_subject
          where audit_id = any(array(select audit_id from due))
             or audit_id < coalesce((select audit_id from audit_log order by audit_id limit 1), 9223372036854775807)
-         for update skip locked)
+         limit :size for update skip locked)
      ),
      gone as (delete from audit_log a using due where a.audit_id = due.audit_id returning a.occurred_at)
 select count(*)::integer as removed, min(occurred_at) as oldest from gone;

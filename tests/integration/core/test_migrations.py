@@ -172,6 +172,12 @@ async def test_a_newer_schema_that_this_program_does_not_know_is_refused(empty: 
             await refusing
 
 
+async def test_a_program_that_would_leave_a_new_life_the_lines_of_the_old_one_is_refused(empty: Database) -> None:
+    await migrate(empty, now=START)
+    with pytest.raises(SchemaMismatch, match="Install a newer version"):
+        await migrate(empty, now=START, known=KNOWN[:BEFORE_SUBJECTS])
+
+
 async def test_the_oldest_program_stays_when_a_later_migration_says_nothing_of_it(empty: Database) -> None:
     newer = Migration(NEWEST + 1, "newer", f"-- oldest-program: {NEWEST + 1}\ncreate table newer (id integer);")
     newest = Migration(NEWEST + 2, "newest", "create table newest (id integer);")
