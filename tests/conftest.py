@@ -190,7 +190,22 @@ _FINGERPRINT = """
     select concat((select string_agg(k::text, ' ' order by key_id) from key k),
                   (select string_agg(m::text, ' ' order by number) from schema_migration m),
                   (select string_agg(relname, ' ' order by relname) from pg_class
-                   where relnamespace = 'public'::regnamespace and not relispartition))
+                   where relnamespace = 'public'::regnamespace and not relispartition),
+                  (select md5(string_agg(c::text, ' ' order by conrelid, conname)) from (
+                     select conrelid, conname, convalidated from pg_constraint
+                     where connamespace = 'public'::regnamespace
+                       and not exists (select from pg_class where oid = conrelid and relispartition)) c),
+                  (select md5(string_agg(a::text, ' ' order by attrelid, attnum)) from (
+                     select attrelid, attnum, attname, attnotnull, atthasdef, attisdropped from pg_attribute a
+                     join pg_class on pg_class.oid = attrelid
+                     where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
+                       and attnum > 0) a),
+                  (select md5(string_agg(t::text, ' ' order by tgrelid, tgname)) from (
+                     select tgrelid, tgname, tgenabled from pg_trigger
+                     where not tgisinternal
+                       and not exists (select from pg_class where oid = tgrelid and relispartition)) t),
+                  (select md5(string_agg(md5(prosrc), ' ' order by oid)) from pg_proc
+                   where pronamespace = 'public'::regnamespace))
 """
 _EMPTY = """
     select string_agg(case relkind when 'S' then format('alter sequence %I restart', relname)

@@ -28,7 +28,7 @@ from newsletter.campaigns.checks import (
     way_out_check,
 )
 from newsletter.campaigns.content import Reader, taken_out_of
-from newsletter.campaigns.holes import MARKER, holes
+from newsletter.campaigns.holes import holes
 from newsletter.campaigns.image_address import hash_in
 from newsletter.campaigns.looking import Look, look_at
 from newsletter.campaigns.service import Campaigns
@@ -44,6 +44,8 @@ from newsletter.subscribing.lists import MailingList, Sender
 MOST_LINKS = 50
 LINKS_WITHIN = 20.0
 """Seconds for all links together."""
+MARKER = "qzxreaderqzx"
+"""A name that nobody has: where it turns up, a merge field stands."""
 FREEMAIL = frozenset(
     re.findall(
         r"[\w.-]+",

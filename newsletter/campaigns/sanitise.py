@@ -6,10 +6,9 @@ work, and nothing that would take minutes, or more stack than there is, is begun
 
 from __future__ import annotations
 
+import html
 import re
 from collections import Counter
-from collections.abc import Sequence
-from html.parser import HTMLParser
 
 import css_inline
 import nh3
@@ -28,6 +27,8 @@ VOID = frozenset({"br", "col", "hr", "img", "wbr"})
 _SCHEMES = {"http", "https", "mailto"}
 _NO_CONTENT = frozenset({"area", "base", "embed", "input", "link", "meta", "param", "source", "track"})
 """The elements we do not let through that have no end tag."""
+_RAW = frozenset({"script", "style", "xmp", "iframe", "noembed", "noframes", "noscript", "plaintext"})
+"""Elements whose content is text to a browser, whatever stands in it."""
 
 
 def _words(text: str) -> set[str]:
@@ -71,7 +72,8 @@ _PROPERTIES = {
     *(f"border-{side}-{what}" for side in _SIDES for what in ("color", "style", "width")),
 }
 # A style may load nothing, run nothing, hide behind an escape, or pull what follows it (our footer) over or under itself.
-_BAD_STYLE = re.compile(r"url|image|expression|\\|@|/\*|[<>{}]|calc|margin[a-z-]*\s*:[^;]*-\s*[0-9.]", re.IGNORECASE)
+_BAD_STYLE = re.compile(r"url|image|expression|\\|@|/\*|[<>{}]|calc", re.IGNORECASE)
+_NEGATIVE = re.compile(r"-\s*[0-9.]")
 
 _BASE = """
 p { margin: 0 0 16px }
@@ -121,74 +123,111 @@ def taken_out(markup: str) -> Counter[str]:
 
     Not what nobody misses, such as the head of a document or what only scripts look at.
     """
-    reader = _Losses()
-    reader.feed(markup)
-    reader.close()
-    return reader.found
+    losses = _Losses()
+    for token in _TOKEN.finditer(_well_formed(markup)):
+        losses.add(token)
+    return losses.found
+
+
+def _well_formed(markup: str) -> str:
+    """The same with all that is in it, as a browser reads it: every element closed, every value quoted, in linear time."""
+    names = {name.lower() for name in re.findall(r"<([a-zA-Z][^\s/>]*)", markup)}
+    schemes = {scheme.lower() for scheme in re.findall(r"([a-zA-Z][a-zA-Z0-9+.-]{0,30}):", markup)}
+    return nh3.clean(
+        markup,
+        tags=names | {"a"},
+        clean_content_tags=set(),
+        attributes={},
+        generic_attribute_prefixes={""},
+        strip_comments=False,
+        link_rel=None,
+        url_schemes=schemes | _SCHEMES,
+    )
 
 
 _UNMISSED_ELEMENTS = {"html", "head", "body", "meta", "title"}
 _UNMISSED_ATTRIBUTES = _words("class id name rel target xmlns")
+_ATTRIBUTE = r'\s+[^\s=>"]+="[^"]*"'
+_TOKEN = re.compile(
+    rf"""<!--(?P<comment>.*?)-->
+       | <(?P<raw>{"|".join(_RAW)})(?:{_ATTRIBUTE})*\s*>(?P<content>.*?)</(?P=raw)>
+       | <(?P<end>/?)(?P<name>[a-zA-Z][^\s/>]*)(?P<attributes>(?:{_ATTRIBUTE})*)\s*>""",
+    re.DOTALL | re.VERBOSE,
+)
+"""Of what is well formed; what is inside raw elements is text."""
 
 
-class _Losses(HTMLParser):
+class _Losses:
     """Counts. What is inside an element that goes as a whole is not told for itself."""
 
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self.found: Counter[str] = Counter()
         self._within = ""
         self._depth = 0
 
-    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+    def add(self, token: re.Match[str]) -> None:
+        """The next one of what `_well_formed` made."""
+        name = token["raw"] or token["name"]
         if self._within:
-            self._depth += tag == self._within
-        elif tag == "style":
-            self._within, self._depth = tag, 1
-        elif tag in _ELEMENTS:
-            for name, value in attrs:
-                self._attribute(tag, name, value or "")
-        elif tag not in _UNMISSED_ELEMENTS:
-            self.found[tag] += 1
-            if tag in _DROPPED_WHOLE - _NO_CONTENT:
-                self._within, self._depth = tag, 1
+            if name == self._within:
+                self._depth += -1 if token["end"] else 1
+                self._within = self._within if self._depth else ""
+        elif token["comment"] is not None:
+            if re.match(r"\[\s*if\s", token["comment"]):
+                self.found["comment for Outlook"] += 1
+        elif token["raw"] == "style":
+            self._sheet(token["content"])
+        elif not token["end"]:
+            self._element(name, token["attributes"] or "")
 
-    def handle_endtag(self, tag: str) -> None:
-        if self._within == tag:
-            self._depth -= 1
-            if not self._depth:
-                self._within = ""
+    def _element(self, name: str, attributes: str) -> None:
+        if name in _ELEMENTS:
+            for attribute, value in re.findall(r'([^\s=>"]+)="([^"]*)"', attributes):
+                self._attribute(name, attribute, html.unescape(value))
+        elif name not in _UNMISSED_ELEMENTS:
+            self.found[name] += 1
+            if name in _DROPPED_WHOLE - _NO_CONTENT - _RAW:
+                self._within, self._depth = name, 1
 
-    def handle_data(self, data: str) -> None:
-        if self._within == "style":
-            self.found.update(re.findall(r"@[a-z-]+", data))
-            for block in re.findall(r"\{([^{}]*)\}", data):
-                self._styles(block)
+    def _sheet(self, content: str) -> None:
+        self.found.update(re.findall(r"@[a-z-]+", content))
+        for block in re.findall(r"\{([^{}]*)\}", content):
+            self._styles(block)
 
-    def handle_comment(self, data: str) -> None:
-        if data.startswith("[if ") and not self._within:
-            self.found["comment for Outlook"] += 1
-
-    def _attribute(self, tag: str, name: str, value: str) -> None:
+    def _attribute(self, element: str, name: str, value: str) -> None:
         scheme = re.match(r"\s*([a-zA-Z][a-zA-Z0-9+.-]*):", value) if name in ("href", "src") else None
         if name == "style":
             self._styles(value)
         elif scheme and scheme[1].lower() not in _SCHEMES:
             self.found[f"{name} with {scheme[1].lower()}:"] += 1
-        elif name not in _ATTRIBUTES["*"] | _ATTRIBUTES.get(tag, set()) | _UNMISSED_ATTRIBUTES and name[:5] != "data-":
+        elif name not in _ATTRIBUTES["*"] | _ATTRIBUTES.get(element, set()) | _UNMISSED_ATTRIBUTES and name[:5] != "data-":
             self.found[name] += 1
 
     def _styles(self, declarations: str) -> None:
-        for declaration in declarations.split(";"):
+        for declaration in re.sub(r"url\([^()]*\)", "url", _without_comments(declarations)).split(";"):
             name = declaration.partition(":")[0].strip().lower()
-            if name and (name not in _PROPERTIES or _BAD_STYLE.search(declaration)):
+            if name and (name not in _PROPERTIES or _is_bad(declaration)):
                 self.found[f"style {name}"] += 1
+
+
+def _without_comments(style: str) -> str:
+    """By hand, since a pattern would look for the end of each comment that has none up to the end of everything."""
+    kept, _, rest = style.partition("/*")
+    while rest:
+        more, _, rest = rest.partition("*/")[2].partition("/*")
+        kept += more
+    return kept
+
+
+def _is_bad(declaration: str) -> bool:
+    name, _, value = declaration.partition(":")
+    return bool(_BAD_STYLE.search(declaration) or ("margin" in name.lower() and _NEGATIVE.search(value)))
 
 
 def _safe_style(_element: str, attribute: str, value: str) -> str | None:
     if attribute != "style":
         return value
-    return ";".join(declaration for declaration in value.split(";") if not _BAD_STYLE.search(declaration)) or None
+    return ";".join(declaration for declaration in value.split(";") if not _is_bad(declaration)) or None
 
 
 # The first pass leaves style sheets and what they select by, and takes away all that the inliner might load or choke on.

@@ -58,7 +58,7 @@ class Evidence:
 
 
 def _checked(reason: str) -> str:
-    """It stands in the action log, which names no reader, and on terminals, which take some characters for commands."""
+    """It stands in the audit log, whose words name no reader, and on terminals, which take some characters for commands."""
     reason = reason.strip()
     unseen = any(unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp") for each in reason)
     if not reason or len(reason) > LONGEST_REASON or "@" in reason or unseen:

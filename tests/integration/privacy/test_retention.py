@@ -14,6 +14,7 @@ from newsletter.consent.rules import LEFT_FOR, REFUSED_FOR
 from newsletter.core.promises import Kept
 from newsletter.core.queries import REGISTRY
 from newsletter.operators.service import audit
+from newsletter.subscribing import erasure
 from tests.conftest import ManualClock
 
 ADA = UUID(int=1)
@@ -77,6 +78,23 @@ async def test_the_log_expires_while_somebody_whom_it_is_about_is_being_erased(h
         await erasing.execute("delete from subscriber")
         async with asyncio.timeout(10):
             assert (await kept(house, "audit-log", clock.at + YEAR)).removed == 1
+    assert await house.db.fetchval("select count(*) from audit_subject") == 0
+
+
+async def test_who_is_erased_while_an_act_about_them_is_logged_is_not_named_and_the_act_is_not_lost(
+    house: House, clock: ManualClock
+) -> None:
+    """The line waits for the erasing, and finds that there is nobody any more; else it would fail, and the act with it."""
+    await house.db.execute(SUBSCRIBER, ADA, clock.at)
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    async with asyncio.timeout(20):
+        async with house.db.transaction() as other:
+            await erasure.forget(other, [ADA])
+            logging = asyncio.create_task(audit(house.db, "ops", "subscriber.show", "a subscriber", clock.at, about=ADA))
+            while not await house.db.fetchval(waiting):
+                assert not logging.done()
+        await logging
+    assert await house.db.fetchval("select count(*) from audit_log where action = 'subscriber.show'") == 1
     assert await house.db.fetchval("select count(*) from audit_subject") == 0
 
 

@@ -25,6 +25,9 @@ def found(body: str = "Hello", *, subject: str = "Tide", preheader: str = "") ->
         "{% raw %}{{ name }}{% endraw %} [0]",
         "{% comment %}{{ name }}{% endcomment %}",
         "{{ list.name }}",
+        "{{ list.name | default: name }}",
+        "{{ 'q' | default: name }}",
+        "{{ 'a b' | append: name | truncatewords: 1 }}",
     ],
 )
 def test_who_has_no_name_reads_other_words_or_comes_by_none(body: str) -> None:
@@ -37,6 +40,7 @@ def test_who_has_no_name_reads_other_words_or_comes_by_none(body: str) -> None:
         ("Hello\n\nDear {{ name }},", "{{ name }}, in line 3 of the body"),
         ("Dear {{ name | upcase }},", "{{ name | upcase }}, in line 1 of the body"),
         ("{{ name | truncate: 3 }}", "{{ name | truncate: 3 }}, in line 1 of the body"),
+        ('{{ name | truncate: 8 | append: "!" }}', '{{ name | truncate: 8 | append: "!" }}, in line 1 of the body'),
         ('{{ "Dear " | append: name }}', '{{ "Dear " | append: name }}, in line 1 of the body'),
         ("{% if name %}x{% else %}{{ name }}{% endif %}", "{{ name }}, in line 1 of the body"),
         ('{% case list.name %}{% when "Harbour" %}{{ name }}{% endcase %}', "{{ name }}, in line 1 of the body"),
