@@ -7,7 +7,7 @@
 
 A handler finds the session in `request[SESSION]`, and the fields of a form in `request[FORM]`. Without a session a page
 leads to signing in and back again. A form that was sent then is kept where the route says so, which those say that people
-write at length into: its text is there again afterwards (see `signin`).
+write at length into: its text is there again afterwards (see `signin`), for whom the form says that it is.
 """
 
 from __future__ import annotations
