@@ -96,12 +96,14 @@ _TO_PROGRAMS: Mapping[int, str] = {
     405: "This address does not take that method: the header Allow says which it takes.",
 }
 """What the API says instead, where the sentence above speaks of pages. Its others fit programs as well."""
+_TO_OPERATORS: Mapping[int, str] = {404: "There is nothing at this address. Please check it, or go on from the first page."}
+"""What the console says instead, which has no page of all letters."""
 
 
 def problem_of(request: web.Request, error: Exception) -> Problem:
     """How an error is answered. What we did not foresee is a 500 that says nothing about itself."""
     if isinstance(error, web.HTTPException):
-        return _from_http(error, _TO_PROGRAMS.get(error.status) if is_api(request) else None)
+        return _from_http(error, _own_words(request).get(error.status))
     kind = next((kind for kind in _KINDS if isinstance(error, kind.error)), _UNFORESEEN)
     return Problem(
         kind.status,
@@ -112,6 +114,12 @@ def problem_of(request: web.Request, error: Exception) -> Problem:
         field=getattr(error, "field", None),
         line=getattr(error, "line", None),
     )
+
+
+def _own_words(request: web.Request) -> Mapping[int, str]:
+    if is_api(request):
+        return _TO_PROGRAMS
+    return _TO_OPERATORS if is_console(request) else {}
 
 
 def _headers(error: Exception, status: int) -> Mapping[str, str]:
