@@ -181,7 +181,7 @@ async def test_on_a_telephone_the_menu_opens_by_keyboard_without_a_script_and_is
 
 @pytest.mark.browser
 async def test_long_names_leave_room_for_the_rest_and_charts_and_buttons_can_be_read(chromium: Browser, served: House) -> None:
-    await served.db.execute("update campaign set name = repeat('N', 200) where state = 'paused'")
+    await served.db.execute("update campaign set name = repeat('N', 200) where state in ('paused', 'draft')")
     sent = await served.db.fetchval("select campaign_id from campaign where state = 'sent'")
     page = await sign_in(await chromium.new_context(locale="en-GB"), served)
     for path in ("/", "/campaigns", f"/campaigns/{sent}", "/promises", "/lists/letter"):
@@ -193,8 +193,11 @@ async def test_long_names_leave_room_for_the_rest_and_charts_and_buttons_can_be_
             assert [size for size in sizes if not 11 <= size <= 17] == [], (path, width)
             assert sizes or path == "/campaigns"
     draft = await served.db.fetchval("select max(campaign_id) from campaign where state = 'draft'")
-    await page.goto(f"{served.settings.base_url}/console/campaigns/{draft}/edit")
-    await page.set_viewport_size({"width": min(WIDTHS), "height": HEIGHT})
+    for below in ("", "/versions", "/preflight", "/delete", "/edit"):
+        await page.goto(f"{served.settings.base_url}/console/campaigns/{draft}{below}")
+        for width in WIDTHS:
+            await page.set_viewport_size({"width": width, "height": HEIGHT})
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width, (below, width)
     box = await page.get_by_role("button", name="Save, and check").bounding_box()
     assert box is not None
     assert box["height"] < 2 * FINGER, "a button of more than two lines is no button any more"
