@@ -93,7 +93,11 @@ class Reporting:
         await reporting_store.thin_progress(self._db, most=MOST_POINTS)
 
     async def make_due(self, *, now: datetime, before_each: Callable[[], Awaitable[None]]) -> int:
-        """Make the reports that are due; returns how many. One that cannot be made does not keep the others."""
+        """Make the reports that are due; returns how many. One that cannot be made does not keep the others.
+
+        What erasing folded goes after the last report, in a transaction of its own: the report's sees one snapshot, so that it
+        could not be made while somebody is erased.
+        """
         made = 0
         for due in await reporting_store.due_reports(self._db, now=now):
             await before_each()
@@ -103,6 +107,7 @@ class Reporting:
                 log.warning("report_not_made", campaign_id=due.campaign_id, reason=str(error))
             else:
                 made += 1
+        await reporting_store.forget_folded(self._db)
         return made
 
     async def _make(self, due: DueReport, now: datetime) -> None:

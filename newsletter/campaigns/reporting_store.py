@@ -164,6 +164,10 @@ async def finish_report(
 
 
 @_sql.statement
+async def forget_folded(db: Connection) -> None: ...
+
+
+@_sql.statement
 async def count_reasons(db: Connection, *, campaign_id: int, week: date, first_id: UUID, last_id: UUID) -> list[ReplyGroup]: ...
 
 

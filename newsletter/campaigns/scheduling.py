@@ -17,7 +17,7 @@ from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Conflict, DatabaseError, NewsletterError, NotFound
 from newsletter.core.logs import get_logger
 
-BY = "schedule"
+SCHEDULE = "schedule"
 """Who starts it, in the audit log."""
 TOO_LATE = timedelta(hours=6)
 """A campaign that nobody could start for so long is not started any more: it may be news of yesterday."""
@@ -74,14 +74,14 @@ class Scheduling:
     async def _start(self, campaign_id: int, scheduled_at: datetime, now: datetime) -> None:
         if now - scheduled_at > TOO_LATE:
             raise Conflict("No worker was there to start it for six hours after its time.")
-        await self._campaigns.send(campaign_id, by=BY, now=now, when_due=True)
+        await self._campaigns.send(campaign_id, by=SCHEDULE, now=now, when_due=True)
         log.info("campaign_started", campaign_id=campaign_id)
 
     async def _return(self, campaign_id: int, reason: str, now: datetime) -> None:
         async with self._db.transaction() as db:
             if not await store.return_to_draft(db, campaign_id=campaign_id, reason=reason[:LONGEST_REASON], now=now):
                 return  # Somebody has sent, cancelled or unscheduled it meanwhile.
-            await self._audit(db, BY, "campaign.return", f"campaign {campaign_id}", now)
+            await self._audit(db, SCHEDULE, "campaign.return", f"campaign {campaign_id}", now)
         log.warning("campaign_returned", campaign_id=campaign_id, reason=reason)
 
     async def _refuse(self, db: Connection, campaign_id: int, verb: str) -> NoReturn:

@@ -131,9 +131,9 @@ async def send(number: int, *, yes: bool, watch: bool) -> None:
     async with open_house(settings(), name="campaign") as house:
         await house.look_at_withdrawals()
         readers = await house.campaigns.audience(number)
-        if not yes:
+        if readers and not yes:
             click.confirm(f"Send campaign {number} to {_readers(readers)} now?", abort=True)
-        confirmed = None if yes else readers
+        confirmed = None if yes and readers else readers  # To nobody it is refused, whatever was said beforehand.
         await house.campaigns.send(number, by=BY, now=house.clock.now(), readers=confirmed)
         click.echo(f"Sending campaign {number} to {_readers(readers)}.")
         if watch:

@@ -42,7 +42,7 @@ class Evidence:
         async with self._db.transaction() as db:
             held = await store.hold_evidence(db, subscriber_id=subscriber_id, reason=checked, now=now)
             if not held:
-                raise NotFound("There is no evidence about this address that is not held already.")
+                raise NotFound("Nothing is kept about this address, or all of it is held already.")
             await self._audit(db, by, "evidence.hold", checked, now)
         return held
 
@@ -58,7 +58,7 @@ class Evidence:
 
 
 def _checked(reason: str) -> str:
-    """It stands in the action log, which names no reader, and on terminals, which take some characters for commands."""
+    """It stands in the audit log, whose words name no reader, and on terminals, which take some characters for commands."""
     reason = reason.strip()
     unseen = any(unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp") for each in reason)
     if not reason or len(reason) > LONGEST_REASON or "@" in reason or unseen:

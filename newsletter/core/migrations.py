@@ -29,6 +29,7 @@ PATIENT_MS = "600000"
 LOOK_AGAIN = 0.1
 """Seconds between two looks at whether another `newsletter migrate` is done."""
 _LOCK_NOT_AVAILABLE = "55P03"
+_DEADLOCK = "40P01"
 
 _sql = Queries("migrations")
 
@@ -176,6 +177,12 @@ async def _apply(connection: Connection, migration: Migration, now: datetime) ->
         if error.sqlstate == _LOCK_NOT_AVAILABLE:
             raise DatabaseError(
                 f"{which} could not lock its tables within {int(limit) / 1000:g} s. {left} "
+                "Try again when no long transaction is running.",
+                sqlstate=error.sqlstate,
+            ) from None
+        if error.sqlstate == _DEADLOCK:
+            raise DatabaseError(
+                f"{which} and other work each waited for what the other had locked. {left} "
                 "Try again when no long transaction is running.",
                 sqlstate=error.sqlstate,
             ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from newsletter.app import House
 from newsletter.campaigns.content import Draft, Format
 from newsletter.campaigns.service import NewCampaign
+from newsletter.operators.service import DEMO
 from newsletter.subscribing.lists import ListText, NewList, NewSender, all_lists, create_list
 
 SLUG = "letter"
@@ -48,7 +49,7 @@ async def prepare_demo(house: House) -> list[str]:
             Draft("en", "The long tide", "What the harbour is talking about.", Format.MARKDOWN, _ENGLISH),
             Draft("de", "Die lange Flut", "Worüber der Hafen spricht.", Format.MARKDOWN, _GERMAN),
         )
-        await house.campaigns.create(NewCampaign(SLUG, "The long tide", drafts), by="demo", now=now)
+        await house.campaigns.create(NewCampaign(SLUG, "The long tide", drafts), by=DEMO, now=now)
     token = await house.operators.first_credentials(now=now)
     return [*_console(await house.accounts.first_owner(now=now)), *_token(token)]
 

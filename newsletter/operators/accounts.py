@@ -24,7 +24,7 @@ from newsletter.operators.attempts import Attempts
 from newsletter.operators.passwords import Passwords, check_password
 from newsletter.operators.rules import INVITATION_LIVES, MOST_FOR_ACCOUNT, RESET_LIVES, ROLES
 from newsletter.operators.second_factor import Enrolment
-from newsletter.operators.service import COMMAND_LINE, checked_name
+from newsletter.operators.service import COMMAND_LINE, FIRST_START, checked_name
 from newsletter.operators.sessions import From
 from newsletter.operators.store import Account, LinkRow, OperatorRow
 
@@ -103,7 +103,7 @@ class Accounts:
             if operator_id is None:
                 return None
             link_id, _ = await self._add_link(db, operator_id, INVITATION_LIVES, now)
-            await self._audit(db, "first start", "operator.invite", f"operator {operator_id} {_FIRST}", now)
+            await self._audit(db, FIRST_START, "operator.invite", f"operator {operator_id} {_FIRST}", now)
         return self.link(link_id)
 
     async def forgot(self, given: str, where: From, *, now: datetime) -> None:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from newsletter.campaigns.scheduling import SCHEDULE
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import Forbidden, InvalidInput, NotFound
 from newsletter.core.keys import sha256
@@ -49,6 +50,14 @@ EVERYTHING = Wanted()
 
 COMMAND_LINE = "command line"
 """Who is said to have done what was done there: whoever can read the settings may do everything."""
+FIRST_START = "first start"
+"""Who makes the first owner, and the first token."""
+NOBODY = "nobody"
+"""Who signs in with an address that is no operator's."""
+DEMO = "demo"
+"""Who writes the campaign that a newcomer finds."""
+NO_OPERATORS = (COMMAND_LINE, FIRST_START, SCHEDULE, NOBODY, DEMO)
+"""Whom the log names where it was no operator; it says `operator 7` where a name is not known."""
 
 
 class Operators:
@@ -112,7 +121,7 @@ class Operators:
             operator_id = await store.add_operator(db, name="owner", role="owner", now=now)
             if await store.count_tokens(db):
                 return None
-            by, year = "first start", timedelta(days=365)
+            by, year = FIRST_START, timedelta(days=365)
             if operator_id is not None:
                 await audit(db, by, "operator.create", f"operator {operator_id}", now)
             return await self._add_token(db, "owner", "first token", list(Scope), valid_for=year, now=now, by=by)
@@ -147,8 +156,6 @@ class Operators:
             await audit(db, by, "token.revoke", f"token {token_id}", now)
 
 
-_OURS = frozenset({COMMAND_LINE, "first start", "schedule", "nobody", "demo"})
-"""Whom the log names where it was no operator; it says `operator 7` where a name is not known."""
 _NUMBERED = re.compile(r"operator\s*\d*")
 _NAME = f"a name of 1 to {LONGEST_NAME} characters that can be seen"
 
@@ -158,7 +165,7 @@ def checked_name(name: str, role: str) -> str:
     if not _is_name(name):
         raise InvalidInput(f"An operator needs {_NAME}.", field="name")
     folded = " ".join(unicodedata.normalize("NFKC", name.strip()).casefold().split())
-    if folded in _OURS or _NUMBERED.fullmatch(folded):
+    if folded in NO_OPERATORS or _NUMBERED.fullmatch(folded):
         raise InvalidInput("This name stands in the log for something else: choose another.", field="name")
     if role not in ROLES:
         raise InvalidInput(f"An operator needs a role: {', '.join(ROLES)}.", field="role")

@@ -37,6 +37,7 @@ from newsletter.operators.rules import (
     Right,
     rights_of,
 )
+from newsletter.operators.service import NOBODY
 from newsletter.operators.store import Account, OpenSession
 
 _WRONG = "Address or password is wrong, or this account was closed."
@@ -263,7 +264,7 @@ class Sessions:
 
     async def _note_failure(self, account: Account | None, why: str, now: datetime) -> None:
         """Whoever typed an address that is nobody's typed no name of ours: what they typed is not written down."""
-        await self._audit(self._db, account.name if account else "nobody", "session.refuse", why, now)
+        await self._audit(self._db, account.name if account else NOBODY, "session.refuse", why, now)
 
 
 def _of_sign_in(account: str, where: From) -> dict[str, int]:

@@ -61,6 +61,7 @@ MAILS: Mapping[str, str] = {
 """What waits in the outbox."""
 ACTS: Mapping[str, str] = {
     "subscriber.add": N_("Entered the address by hand"),
+    "subscriber.find": N_("Looked for this address"),
     "subscriber.show": N_("Looked at what is held"),
     "subscriber.export": N_("Took a copy of it"),
     "subscriber.receipt": N_("Took the receipts"),

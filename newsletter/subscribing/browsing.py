@@ -1,8 +1,9 @@
 """Finding readers, for operators with the right to see addresses: by address, by how it begins, by list and state.
 
 Pages are cut by key, so that the millionth reader is as near as the first; nothing is counted. That somebody looked is in the
-audit log, without whom they saw. What was typed becomes a search code: sealed, for an hour, for the session that it was typed
-in, so that pages of what was found have addresses that can be gone back to, in which no reader's address stands.
+audit log: of a page without whom they saw, of a whole address with the code of whose it is. What was typed becomes a search
+code: sealed, for an hour, for the session that it was typed in, so that pages of what was found have addresses that can be
+gone back to, in which no reader's address stands.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ _STATES = [Standing.CONFIRMED.value, Standing.PENDING.value, Standing.UNSUBSCRIB
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """`slug` empty: of every list."""
+class Filter:
+    """Which readers are wanted. `slug` empty: of every list."""
 
     slug: str = ""
     standing: Standing = Standing.ANY
@@ -94,7 +95,7 @@ class Browsing:
         self._seals = Seals(keyring)
 
     async def page(
-        self, wanted: Wanted, *, after: UUID | None = None, before: UUID | None = None, by: str, now: datetime
+        self, wanted: Filter, *, after: UUID | None = None, before: UUID | None = None, by: str, now: datetime
     ) -> Readers:
         """By id. Raises `NotFound` when there is no such list."""
         async with self._db.transaction() as db:
@@ -112,22 +113,28 @@ class Browsing:
         return Readers(people, None if is_first or not ids else ids[0], None if is_last or not ids else ids[-1])
 
     async def locate(self, given: str, *, by: str, now: datetime) -> UUID | Search:
-        """The reader with the whole address, through its key; else what to look for. Raises `InvalidInput`."""
+        """The reader with the whole address, through its key; else what to look for. Raises `InvalidInput`.
+
+        Whether an address is held is told by this alone, whatever is looked at afterwards: it is in the audit log either way.
+        """
         search, exact = Search(given.strip()), self._exact(given)
         if exact is None and len(search.given) < SHORTEST_BEGINNING:
             raise InvalidInput(f"Type {SHORTEST_BEGINNING} characters of the address at least.", field="address")
         if not search.given.isprintable() or len(search.given) > 254:
             raise InvalidInput("No address looks like this: please check it.", field="address")
-        if exact is None or not await lists_store.people(self._db, subscriber_ids=[exact], now=now):
+        if exact is None:
             return search
-        await self._audit(self._db, by, "subscriber.find", _A_WHOLE_ADDRESS, now)
-        return exact
+        async with self._db.transaction() as db:
+            await self._audit(db, by, "subscriber.find", _A_WHOLE_ADDRESS, now, about=exact)
+            is_held = bool(await lists_store.people(db, subscriber_ids=[exact], now=now))
+        return exact if is_held else search
 
     async def find(self, search: Search, *, by: str, now: datetime) -> Found:
         """A page of those whose address begins so, in the order of addresses."""
         exact = self._exact(search.given)
         async with self._db.transaction() as db:
-            await self._audit(db, by, "subscriber.find", _A_WHOLE_ADDRESS if exact else "the beginning of an address", now)
+            said = _A_WHOLE_ADDRESS if exact else "the beginning of an address"
+            await self._audit(db, by, "subscriber.find", said, now, about=exact)
             found = await lists_store.beginning_with(
                 db, beginning=search.beginning, after=search.place, after_id=search.after, size=PAGE + 1
             )
@@ -153,14 +160,14 @@ class Browsing:
             return None
 
     async def _ids(
-        self, db: Connection, wanted: Wanted, mailing_list: MailingList | None, edge: UUID, now: datetime, *, backwards: bool
+        self, db: Connection, wanted: Filter, mailing_list: MailingList | None, edge: UUID, now: datetime, *, backwards: bool
     ) -> list[UUID]:
         """One more than a page holds, going away from the edge."""
         list_id, size = mailing_list.list_id if mailing_list else None, PAGE + 1
         if wanted.standing is Standing.PAUSED:
             paused = lists_store.paused_before if backwards else lists_store.paused_after
             return await paused(db, list_id=list_id, edge=edge, size=size, now=now)
-        if wanted == Wanted():
+        if wanted == Filter():
             people = lists_store.people_before if backwards else lists_store.people_after
             return await people(db, edge=edge, size=size)
         states = [wanted.standing.value] if wanted.standing else _STATES
@@ -168,5 +175,5 @@ class Browsing:
         return await subscribed(db, list_id=list_id, states=states, edge=edge, size=size)
 
 
-def _said(wanted: Wanted) -> str:
+def _said(wanted: Filter) -> str:
     return f"{f'list {wanted.slug}' if wanted.slug else 'every list'}, {wanted.standing or 'any state'}"

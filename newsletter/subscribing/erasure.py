@@ -23,8 +23,10 @@ async def erase(db: Connection, ledger: Ledger, subscriber_ids: Sequence[UUID], 
     await _drop_requests(db, subscriber_ids)
     await ledger.remember_erased(db, subscriber_ids, now=now)
     list_ids = await store.lists_of(db, subscriber_ids=subscriber_ids)
+    read = await store.lists_read_by(db, subscriber_ids=subscriber_ids)
     await _sweep(db, subscriber_ids)
     await count(db, list_ids, now=now, erased=1)
+    await count(db, read, now=now, unsubscribed=1)  # Or readers gained would be more than there are.
 
 
 async def forget(db: Connection, subscriber_ids: Sequence[UUID]) -> None:

@@ -99,15 +99,8 @@ class MailingList:
 
 
 def _list_from(row: ListRow) -> MailingList:
-    texts = zip(
-        row.text_languages,
-        row.names,
-        row.descriptions,
-        row.wordings,
-        row.welcome_subjects,
-        row.welcome_texts,
-        strict=True,
-    )
+    words = zip(row.names, row.descriptions, row.wordings, row.welcome_subjects, row.welcome_texts, strict=True)
+    texts = dict(zip(row.text_languages, (ListText(*each) for each in words), strict=True))
     return MailingList(
         list_id=row.list_id,
         slug=row.slug,
@@ -127,7 +120,7 @@ def _list_from(row: ListRow) -> MailingList:
             row.legal_notice,
             row.relay,
         ),
-        texts={language: ListText(*words) for language, *words in texts},
+        texts={language: texts[language] for language in row.languages},  # The first is the one that comes first.
         rate=row.rate,
     )
 
@@ -370,6 +363,7 @@ def _check_words(language: str, text: ListText) -> None:
         raise InvalidInput("A list's description has 500 characters at most.", field=description)
     if len(_printable(text.wording, field="wording", at=wording)) > 400:
         raise InvalidInput("The sentence beside the button has 400 characters at most.", field=wording)
+    _check_no_fields(text.wording, at=wording)
 
 
 def _check_welcome(language: str, text: ListText) -> None:
@@ -380,9 +374,17 @@ def _check_welcome(language: str, text: ListText) -> None:
     _printable(text.welcome_text.replace("\n", ""), field="welcome mail", at=words)
     if len(text.welcome_text) > LONGEST_WELCOME:
         raise InvalidInput(f"A welcome mail has {LONGEST_WELCOME:,} characters at most.", field=words)
+    _check_no_fields(text.welcome_subject, at=subject)
+    _check_no_fields(text.welcome_text, at=words)
     missing = [at for at, typed in ((subject, text.welcome_subject), (words, text.welcome_text)) if not typed.strip()]
     if len(missing) == 1:
         raise InvalidInput("A welcome mail has a subject and a text: fill in both, or neither.", field=missing[0])
+
+
+def _check_no_fields(text: str, *, at: str) -> None:
+    """Campaigns have such fields, so that they would be expected here, and readers would read braces."""
+    if "{{" in text or "{%" in text:
+        raise InvalidInput("Merge fields are not filled in here: write it without {{ and {%.", field=at)
 
 
 def paragraphs(typed: str) -> str:

@@ -421,6 +421,10 @@ async def lists_of(db: Connection, *, subscriber_ids: Sequence[UUID]) -> list[in
 
 
 @_sql.statement
+async def lists_read_by(db: Connection, *, subscriber_ids: Sequence[UUID]) -> list[int]: ...
+
+
+@_sql.statement
 async def delete_subscribers(db: Connection, *, subscriber_ids: Sequence[UUID]) -> None: ...
 
 

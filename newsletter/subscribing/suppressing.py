@@ -55,7 +55,10 @@ class Imported:
 
 
 class Suppressing:
-    """What operators do; each owns its transactions. `by` names the operator, for the audit log, which names no reader."""
+    """What operators do; each owns its transactions. `by` names the operator, for the audit log.
+
+    That holds whom a line is about by their code alone, and only while they are here; an import is about nobody in particular.
+    """
 
     def __init__(self, db: Database, keyring: Keyring, ledger: Ledger, audit: Audit) -> None:
         self._db = db

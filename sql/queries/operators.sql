@@ -39,8 +39,19 @@ with reader as (
 insert into audit_subject (subscriber_id, audit_id) select subscriber_id, audit_id from reader cross join line;
 
 -- name: expire_audit
+-- With whom the lines were about, and with what an older program left of that when it deleted lines alone: numbers only grow, so that
+-- below the first line that is here no other is. Who is being erased at this moment is not waited for, and goes anyway.
 with due as (select audit_id from audit_log where occurred_at <= :before order by occurred_at limit :size),
-     readers as (delete from audit_subject s using due where s.audit_id = due.audit_id),
+     readers as (
+       delete from audit_subject where (subscriber_id, audit_id) in (
+         select s.subscriber_id, s.audit_id from due join audit_subject s using (audit_id) for update of s skip locked)
+     ),
+     left_over as (
+       delete from audit_subject where (subscriber_id, audit_id) in (
+         select subscriber_id, audit_id from audit_subject
+         where audit_id < coalesce((select audit_id from audit_log order by audit_id limit 1), 9223372036854775807)
+         order by audit_id limit :size for update skip locked)
+     ),
      gone as (delete from audit_log a using due where a.audit_id = due.audit_id returning a.occurred_at)
 select count(*)::integer as removed, min(occurred_at) as oldest from gone;
 

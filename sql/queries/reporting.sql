@@ -99,9 +99,20 @@ update campaign_report set next_at = :next_at where campaign_id = :campaign_id;
 
 -- name: finish_report
 -- After the last one nothing is counted anew, nor does erasing fold anything for it.
-with domains as (delete from delivery_folded_domain where campaign_id = :campaign_id and :next_at::timestamptz is null),
-     replies as (delete from delivery_folded_reply where campaign_id = :campaign_id and :next_at::timestamptz is null)
 update campaign_report set as_of = :as_of, took = :took, next_at = :next_at where campaign_id = :campaign_id;
+
+-- name: forget_folded
+-- What was folded for reports of which the last was made. An erasure that began before that may write some after it: so this looks at
+-- all of them, each time, and there are none but of campaigns under way. What an erasure has in hand is left for the next time: neither
+-- waits for the other in a circle, and a report waits for nobody's erasure.
+with domains as (
+  delete from delivery_folded_domain where (campaign_id, domain, state) in (
+    select f.campaign_id, f.domain, f.state from delivery_folded_domain f join campaign_report r using (campaign_id)
+    where r.next_at is null for update of f skip locked)
+)
+delete from delivery_folded_reply where (campaign_id, state, code, status, hint) in (
+  select f.campaign_id, f.state, f.code, f.status, f.hint from delivery_folded_reply f join campaign_report r using (campaign_id)
+  where r.next_at is null for update of f skip locked);
 
 -- name: count_reasons
 -- What relays said of whom they did not take, among a part of all ids, in few groups: codes, and what can be told from the words alone.

@@ -365,8 +365,8 @@ where subscriber_id = any(:subscriber_ids::uuid[]) and kind = 'confirm' and stat
 select set_config('newsletter.ends_lives', 'yes', true);
 
 -- name: begin_anew
--- Of these people, whose time is over, the ones who have asked anew: the request stays as that of somebody new, and all that
--- came before it goes. Gives them.
+-- Of these people, whose time is over, the ones who have asked anew: the request stays as that of somebody new, with what
+-- operators did from then on, and all that came before it goes. Gives them.
 with asking as (
   select subscriber_id, min(requested_at) as requested_at from subscription
   where subscriber_id = any(:subscriber_ids::uuid[]) and state = 'pending' and expires_at > :now
@@ -390,7 +390,9 @@ with asking as (
 ), origins as (
   delete from consent_origin o using events where (o.subscriber_id, o.event_id) = (events.subscriber_id, events.event_id)
 ), lines as (
-  delete from audit_subject l using asking where l.subscriber_id = asking.subscriber_id
+  delete from audit_subject l using asking
+  where l.subscriber_id = asking.subscriber_id and not exists (
+    select from audit_log a where a.audit_id = l.audit_id and a.occurred_at >= asking.requested_at)
 )
 update subscriber p set name = '', created_at = asking.requested_at, left_at = null from asking
 where p.subscriber_id = asking.subscriber_id
@@ -399,6 +401,10 @@ returning p.subscriber_id;
 -- name: lists_of
 -- Which lists these people had confirmed, for the day's count.
 select list_id from subscription where subscriber_id = any(:subscriber_ids::uuid[]) and confirmed_at is not null;
+
+-- name: lists_read_by
+-- Which lists these people read still: being erased ends that, too.
+select list_id from subscription where subscriber_id = any(:subscriber_ids::uuid[]) and state = 'confirmed';
 
 -- name: delete_subscribers
 -- The sweep: every other subject table that names a living person hangs on this one. Nobody takes their place any more: a move to

@@ -224,6 +224,7 @@ class Year:
             self.people.id_of(person.address), by=Actor(Via.PAGE, person.origin), now=self.people.clock.at
         )
         self.told["erased"] += 1
+        self.told["unsubscribed"] += person.is_reader
         person.forget_at, person.is_reader = self.people.clock.at, False
 
     async def campaign(self) -> None:

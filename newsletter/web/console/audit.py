@@ -10,7 +10,7 @@ from aiohttp import web
 
 from newsletter.core.errors import InvalidInput
 from newsletter.operators.rules import Right
-from newsletter.operators.service import COMMAND_LINE, Wanted
+from newsletter.operators.service import NO_OPERATORS, Wanted
 from newsletter.web.console.guard import ConsoleRoutes
 from newsletter.web.console.shell import console_page, facts
 from newsletter.web.context import CONSOLE, services
@@ -49,7 +49,7 @@ async def show(request: web.Request) -> web.Response:
         is_filtered=bool(chosen),
         problem=problem,
         actions=sorted({*await operators.actions(), given["action"]} - {""}),
-        names=[*(each.name for each in await services(request).accounts.everybody()), COMMAND_LINE, "schedule", "nobody"],
+        names=[*(each.name for each in await services(request).accounts.everybody()), *NO_OPERATORS],
     )
 
 

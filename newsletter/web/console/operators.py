@@ -1,7 +1,7 @@
 """House: the people who work here. Every rule about them is in `operators.accounts`.
 
-Who lets somebody in, makes them an owner, sends them a link to set a password, takes their second factor or lets them go is
-asked for their own password: an open browser alone does none of it.
+Who lets somebody in, changes a role, sends a link to set a password, takes a second factor or lets somebody go is asked for
+their own password: an open browser alone does none of it.
 """
 
 from __future__ import annotations
@@ -67,8 +67,7 @@ async def show_one(request: web.Request) -> web.Response:
 @routes.post(f"{ONE}/role", Right.OWN)
 async def change_role(request: web.Request) -> web.Response:
     try:
-        if request[FORM].get("role", "") == "owner":
-            await confirm(request)
+        await confirm(request)
         await services(request).accounts.change_role(
             _number(request), request[FORM].get("role", ""), by=request[SESSION].name, now=moment(request)
         )
@@ -155,6 +154,7 @@ async def _operators(request: web.Request, *, problem: str = "", field: str = ""
 async def _operator(request: web.Request, *, problem: str = "", status: int = 200) -> web.Response:
     number = _number(request)
     account = await services(request).accounts.own(number)
+    chosen = request[FORM].get("role", "") if request.method == "POST" else ""
     return await console_page(
         request,
         "operator.html",
@@ -162,6 +162,7 @@ async def _operator(request: web.Request, *, problem: str = "", status: int = 20
         title=account.name,
         account=account,
         sessions=await services(request).sessions.open_sessions(number, now=moment(request)),
+        chosen=chosen if chosen in ROLES else account.role,
         roles=ROLES,
         role_words=ROLE_WORDS,
         problem=problem,

@@ -26,7 +26,7 @@ from newsletter.privacy.my_data import Holdings
 from newsletter.privacy.receipts import receipts
 from newsletter.privacy.rights import EVERY_LIST, Actor, NothingHeld
 from newsletter.privacy.rules import PAUSES, Why
-from newsletter.subscribing.browsing import SEARCH_LIVES, SHORTEST_BEGINNING, Search, Standing, Wanted
+from newsletter.subscribing.browsing import SEARCH_LIVES, SHORTEST_BEGINNING, Filter, Search, Standing
 from newsletter.subscribing.lists import SLUG, all_lists, is_slug, list_by_slug
 from newsletter.subscribing.rules import Via
 from newsletter.web.console.guard import FORM, SESSION, ConsoleRoutes, cookie, see
@@ -77,7 +77,7 @@ async def browse(request: web.Request) -> web.Response:
         return await _found(request, code)
     standing = query.get("state", "")
     slug = query.get("list", "")
-    wanted = Wanted(slug if is_slug(slug) else "", Standing(standing) if standing in set(Standing) else Standing.ANY)
+    wanted = Filter(slug if is_slug(slug) else "", Standing(standing) if standing in set(Standing) else Standing.ANY)
     page = await services(request).browsing.page(
         wanted,
         after=_uuid(query.get("after", "")),
@@ -120,7 +120,7 @@ async def _finding(request: web.Request, *, problem: str = "", status: int = 200
         "found": None,
         "page": None,
         "people": (),
-        "wanted": Wanted(),
+        "wanted": Filter(),
         "first": "",
         "following": "",
     }

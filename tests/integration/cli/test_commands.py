@@ -22,6 +22,7 @@ from newsletter.dev.mailbox import Mailbox
 from newsletter.subscribing.lists import list_by_slug
 from tests.conftest import SECRET, START, ManualClock
 from tests.integration.cli.conftest import Run, Terminal
+from tests.people import add_readers
 
 CREATE_LIST = [
     *("list", "create", "letter", "--name", "en=Letter", "--name", "de=Brief", "--description", "en=Monthly"),
@@ -106,12 +107,15 @@ async def test_a_campaign_is_written_looked_at_tried_and_sent(
     assert tried.output == "Taken by the relay.\n"
     (caught,) = await mailbox.messages()
     assert caught.envelope.subject == "[Test] Die lange Flut"
+    nobody = await run("campaign", "send", "1", "--yes")
+    assert (nobody.exit_code, "Nobody has confirmed this list yet" in nobody.output) == (1, True)
+    await add_readers(house, 1)
     declined = await run("campaign", "send", "1")
     assert declined.exit_code == 1
-    assert "Send campaign 1 to 0 readers now?" in declined.output
+    assert "Send campaign 1 to 1 reader now?" in declined.output
     assert (await house.campaigns.status(1)).state == "draft"
     sent = await run("campaign", "send", "1", "--yes")
-    assert sent.output == "Sending campaign 1 to 0 readers.\n"
+    assert sent.output == "Sending campaign 1 to 1 reader.\n"
     twice = await run("campaign", "send", "1", "--yes")
     assert twice.exit_code == 1
     assert "sent already" in twice.output
@@ -122,12 +126,12 @@ async def test_a_campaign_is_written_looked_at_tried_and_sent(
     assert watched.exit_code == 1
     asked = await run("campaign", "status", "1", "--json", "--watch")
     status = json.loads(asked.stdout)
-    assert (status["campaign"], status["state"], status["planned"], status["totals"]) == (1, "sent", 0, {})
-    assert asked.stderr == "sent: 0 of 0\n"
-    assert (await run("campaign", "status", "1", "--watch")).stdout.startswith("sent: 0 of 0\n")
+    assert (status["campaign"], status["state"], status["planned"], status["totals"]) == (1, "sent", 1, {"accepted": 1})
+    assert asked.stderr == "sent: 1 of 1\n"
+    assert (await run("campaign", "status", "1", "--watch")).stdout.startswith("sent: 1 of 1\n")
     again = await run("campaign", "send", "1")
     assert again.output == "Error: Campaign 1 is sent: it was sent already, or cancelled.\n"
-    assert "sent, 0 readers when it was started" in (await run("campaign", "status", "1")).output
+    assert "sent, 1 reader when it was started" in (await run("campaign", "status", "1")).output
     assert "long tide" in (await run("campaign", "show")).output
 
 
@@ -147,8 +151,9 @@ async def test_a_campaign_is_scheduled_taken_back_and_copied(run: Run, house: Ho
     assert (await run("campaign", "copy", "1")).output == "Campaign 2 is a draft with the words of campaign 1.\n"
 
 
-async def test_pause_resume_and_cancel_say_what_is_so_now(run: Run, tmp_path: Path) -> None:
+async def test_pause_resume_and_cancel_say_what_is_so_now(run: Run, house: House, tmp_path: Path) -> None:
     await make_list(run)
+    await add_readers(house, 1)
     await run("campaign", "create", "letter", write(tmp_path / "x.md", "Subject: X\n\nx"))
     assert (await run("campaign", "status", "1")).output == "X\ndraft, never started\n"
     assert (await run("campaign", "pause", "1")).output == "Error: Campaign 1 is draft: there is nothing to pause.\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from newsletter.app import House
+from newsletter.subscribing.lists import list_by_slug
 from tests.integration.cli.conftest import Run
 from tests.people import People
 
@@ -38,6 +39,19 @@ async def test_every_change_to_a_list_is_on_record(run: Run, house: House) -> No
         ("command line", "list.edit", "list letter: words"),
         ("command line", "list.close", "list letter"),
     ]
+
+
+async def test_what_is_not_named_stays_as_it_is(run: Run, house: House) -> None:
+    """The first language too, whichever comes first in the alphabet."""
+    await run(
+        *("list", "create", "letter", "--name", "en=Letter", "--name", "de=Brief", "--sender", "Society"),
+        *("--from", "letter@society.example", "--postal-address", "Harbour Street 4, Flensburg"),
+    )
+    before = await list_by_slug(house.db, "letter")
+    await run("list", "edit", "letter", "--rate", "none")
+    after = await list_by_slug(house.db, "letter")
+    assert (after, list(after.texts)) == (before, ["en", "de"])
+    assert (await done(house))[-1] == ("command line", "list.edit", "list letter: nothing")
 
 
 async def test_changes_to_the_keys_are_on_record(run: Run, house: House, tmp_path: Path) -> None:
@@ -124,3 +138,13 @@ async def test_the_words_of_a_closed_list_stay(run: Run, people: People) -> None
     await run("list", "close", "letter", "--yes")
     refused = await run("list", "wording", "letter", "--ours")
     assert (refused.exit_code, "closed, for good" in refused.output) == (1, True)
+
+
+@pytest.mark.parametrize("field", ["{{ name }}", "{% if name %}x{% endif %}"])
+async def test_a_merge_field_that_nobody_would_fill_in_is_refused(run: Run, people: People, field: str) -> None:
+    refused = [
+        await run("list", "wording", "digest", "--text", f"Yes, {field}, mail me."),
+        await run("list", "welcome", "digest", "-", typed=f"Subject: Welcome\n\nDear {field},\n"),
+        await run("list", "welcome", "digest", "-", typed=f"Subject: Welcome {field}\n\nHello.\n"),
+    ]
+    assert all(each.exit_code > 0 and "Merge fields are not filled in here" in each.output for each in refused)

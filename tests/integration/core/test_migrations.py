@@ -24,6 +24,12 @@ SECOND = Migration(2, "second", "create table two (id integer);\ncreate table th
 INDEX = Migration(2, "index", "-- outside-transaction\ncreate index concurrently if not exists one_id on one (id);")
 AFTER_FIRST_READERS = 8
 """Migrations after these find tables that are large."""
+BEFORE_SUBJECTS = 20
+"""Migrations before those that let the log say whom a line is about."""
+WAITS_FOR_READERS = "select count(*) from pg_locks where relation = 'subscriber'::regclass and not granted"
+REPEATABLE = re.compile(
+    r"^(?:create (?:unique )?index concurrently if not exists|drop index concurrently if exists) ", re.MULTILINE
+)
 TURNED_AWAY = "select count(*) from pg_stat_activity where query like '%pg_try_advisory_lock%' and state = 'idle'"
 VALID = "select indisvalid from pg_index where indexrelid = 'one_id'::regclass"
 
@@ -95,7 +101,33 @@ def test_evidence_and_readers_are_written_while_their_indexes_are_built() -> Non
     for migration in KNOWN[AFTER_FIRST_READERS:]:
         made = re.findall(r"create (?:unique )?index (?!concurrently).*? on (\w+)", migration.text)
         assert not set(made) & set(busy), migration.name
-        assert migration.in_transaction or (migration.index and "create index concurrently if not exists" in migration.text)
+        assert migration.in_transaction or REPEATABLE.search(migration.text)
+
+
+async def test_what_is_done_to_a_reader_is_noted_while_the_log_is_migrated(empty: Database, empty_database_url: str) -> None:
+    """Whoever does it has the reader first and the log then: a migration that took them the other way round failed."""
+    await migrate(empty, now=START, known=KNOWN[:BEFORE_SUBJECTS])
+    operator = await asyncpg.connect(empty_database_url)
+    try:
+        await operator.execute("begin; update subscriber set name = ''")
+        migrating = asyncio.create_task(migrate(empty, now=START))
+        while not await empty.fetchval(WAITS_FOR_READERS) and not migrating.done():
+            pass
+        noting = "insert into audit_log (occurred_at, operator, action, target) values ($1, 'ada', 'subscriber.correct', 'one')"
+        await operator.execute(noting, START)
+        await operator.execute("commit")
+    finally:
+        await operator.close()
+    assert (await migrating)[-1].number == NEWEST
+    assert await empty.fetchval("select count(*) from audit_log") == 1
+
+
+async def test_a_migration_that_meets_a_deadlock_says_to_try_again(empty: Database) -> None:
+    crossing = replace(SECOND, text="create table two (id integer);\ndo $$ begin raise deadlock_detected; end $$;")
+    with pytest.raises(DatabaseError, match=r"Migration 0002 \(second\) and other work .* Nothing of it .* Try again") as met:
+        await migrate(empty, now=START, known=[FIRST, crossing])
+    assert met.value.sqlstate == "40P01"
+    assert await migrate(empty, now=START, known=[FIRST, SECOND]) == [SECOND]
 
 
 async def test_a_second_one_waits_for_as_long_as_the_first_takes(
@@ -138,6 +170,12 @@ async def test_a_newer_schema_that_this_program_does_not_know_is_refused(empty: 
     for refusing in (check_schema(empty), migrate(empty, now=START)):
         with pytest.raises(SchemaMismatch, match=f"needs a program that knows at least {NEWEST + 1}.* Install a newer version"):
             await refusing
+
+
+async def test_a_program_that_would_leave_a_new_life_the_lines_of_the_old_one_is_refused(empty: Database) -> None:
+    await migrate(empty, now=START)
+    with pytest.raises(SchemaMismatch, match="Install a newer version"):
+        await migrate(empty, now=START, known=KNOWN[:BEFORE_SUBJECTS])
 
 
 async def test_the_oldest_program_stays_when_a_later_migration_says_nothing_of_it(empty: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -13,6 +14,7 @@ from newsletter.consent.rules import LEFT_FOR, REFUSED_FOR
 from newsletter.core.promises import Kept
 from newsletter.core.queries import REGISTRY
 from newsletter.operators.service import audit
+from newsletter.subscribing import erasure
 from tests.conftest import ManualClock
 
 ADA = UUID(int=1)
@@ -43,7 +45,7 @@ async def test_the_oldest_is_told_by_when_it_fell_due(house: House, clock: Manua
 
 
 async def test_a_line_of_the_log_takes_along_whom_it_is_about(house: House, clock: ManualClock) -> None:
-    """No foreign key does it: see migration 21."""
+    """No foreign key does it: see migration 24."""
     await house.db.execute(SUBSCRIBER, ADA, clock.at)
     for days in (0, 1):
         await audit(house.db, "ops", "subscriber.show", "a subscriber", clock.at + timedelta(days=days), about=ADA)
@@ -51,6 +53,49 @@ async def test_a_line_of_the_log_takes_along_whom_it_is_about(house: House, cloc
     assert (await kept(house, "audit-log", clock.at + YEAR)).removed == 1
     left = "select count(*) from audit_subject join audit_log using (audit_id)"
     assert await house.db.fetchval("select count(*) from audit_subject") == await house.db.fetchval(left) == 1
+
+
+@pytest.mark.parametrize("newer", [True, False])
+async def test_whom_an_expired_line_was_about_goes_though_an_older_program_deleted_the_line_alone(
+    house: House, clock: ManualClock, newer: bool
+) -> None:
+    await house.db.execute(SUBSCRIBER, ADA, clock.at)
+    await audit(house.db, "ops", "subscriber.show", "a subscriber", clock.at, about=ADA)
+    await house.db.execute("delete from audit_log")
+    if newer:
+        await audit(house.db, "ops", "subscriber.show", "a subscriber", clock.at, about=ADA)
+    assert await kept(house, "audit-log", clock.at) == Kept(0)
+    lines = await house.db.fetchval("select array(select audit_id from audit_log)")
+    assert await house.db.fetchval("select array(select audit_id from audit_subject)") == lines
+    assert len(lines) == newer
+
+
+async def test_the_log_expires_while_somebody_whom_it_is_about_is_being_erased(house: House, clock: ManualClock) -> None:
+    """And does not wait for it: both take several of one reader's codes, each in its own order."""
+    await house.db.execute(SUBSCRIBER, ADA, clock.at)
+    await audit(house.db, "ops", "subscriber.show", "a subscriber", clock.at, about=ADA)
+    async with house.db.transaction() as erasing:
+        await erasing.execute("delete from subscriber")
+        async with asyncio.timeout(10):
+            assert (await kept(house, "audit-log", clock.at + YEAR)).removed == 1
+    assert await house.db.fetchval("select count(*) from audit_subject") == 0
+
+
+async def test_who_is_erased_while_an_act_about_them_is_logged_is_not_named_and_the_act_is_not_lost(
+    house: House, clock: ManualClock
+) -> None:
+    """The line waits for the erasing, and finds that there is nobody any more; else it would fail, and the act with it."""
+    await house.db.execute(SUBSCRIBER, ADA, clock.at)
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    async with asyncio.timeout(20):
+        async with house.db.transaction() as other:
+            await erasure.forget(other, [ADA])
+            logging = asyncio.create_task(audit(house.db, "ops", "subscriber.show", "a subscriber", clock.at, about=ADA))
+            while not await house.db.fetchval(waiting):
+                assert not logging.done()
+        await logging
+    assert await house.db.fetchval("select count(*) from audit_log where action = 'subscriber.show'") == 1
+    assert await house.db.fetchval("select count(*) from audit_subject") == 0
 
 
 async def test_withdrawals_fall_due_each_by_its_kind(house: House, clock: ManualClock) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from newsletter.privacy.rights import Actor
 from newsletter.subscribing.rules import Via
 from tests.people import WEB, People
 
@@ -72,3 +73,17 @@ async def test_people_are_deleted_before_they_are_counted(
         assert await other.fetchval(HAS_DELETED)
     await acting
     assert not await people.is_known(ADA)
+
+
+@pytest.mark.parametrize("first", ["reading", "unsubscribed"])
+async def test_who_is_erased_has_left_once_however(people: People, first: str) -> None:
+    """Or readers gained would be more than there are."""
+    await people.reader(ADA)
+    if first == "unsubscribed":
+        await people.unsubscribe(ADA)
+    await people.house.rights.erase(people.id_of(ADA), by=Actor(Via.PAGE, WEB), now=people.clock.at)
+    assert tuple(await people.house.db.fetchrow("select sum(confirmed), sum(unsubscribed), sum(erased) from list_day")) == (
+        1,
+        1,
+        1,
+    )

@@ -180,6 +180,26 @@ async def test_the_mail_of_such_a_request_is_still_sent_and_nothing_else_of_the_
     assert await people.states(ADA) == {"letter": "confirmed"}
 
 
+async def test_what_operators_did_about_a_new_request_goes_on_with_it_and_what_they_did_before_does_not(people: People) -> None:
+    """Who was entered by hand on their last day may learn that it was by hand."""
+    who = await people.reader(ADA)
+    await people.unsubscribe(ADA)
+    people.clock.move(days=13, hours=20)
+    held = people.house.my_data.held_for_operator
+    await held(who, "show", operator="Ops", now=people.clock.at)
+    people.clock.move(seconds=1)
+    await people.house.joining.enter(ADA, "letter", name="", language="en", operator="Ops", network=None, now=people.clock.at)
+    await people.decide()
+    people.clock.move(hours=1)
+    await held(who, "export", operator="Ops", now=people.clock.at)
+    people.clock.move(hours=3)
+    await people.tick()
+    assert await people.count("withdrawal", "kind = 'erased'") == 1
+    assert await people.states(ADA) == {"letter": "pending"}
+    lines = await people.house.db.fetch("select action from audit_subject join audit_log using (audit_id) order by audit_id")
+    assert [row["action"] for row in lines] == ["subscriber.add", "subscriber.export"]
+
+
 async def test_somebody_who_comes_back_at_that_very_moment_is_kept(people: People) -> None:
     """The sweep has found them, waits for the lock, and looks again; it counts whom it erased, not whom it found."""
     await people.reader(ADA)

@@ -222,8 +222,8 @@ async def test_a_pause_that_is_over_holds_nothing_up(people: People) -> None:
 
 
 async def test_what_operators_typed_names_no_slot_and_is_no_markup(people: People) -> None:
-    subject = "{unsubscribe_url} {{ 7 * 7 }} %(x)s"
-    text = "{unsubscribe_url} {sender} {text} {{ 7 * 7 }} %(x)s\n.\n.dot\n<b>&amp;</b>" + "x" * 1200
+    subject = "{unsubscribe_url} { 7 * 7 } %(x)s"
+    text = "{unsubscribe_url} {sender} {text} { 7 * 7 } %(x)s\n.\n.dot\n<b>&amp;</b>" + "x" * 1200
     await write(people, people.letter, subject=subject, text=text)
     await people.house.db.execute("update list_text set name = '{postal_address}'")
     await people.house.db.execute("update sender set name = '{privacy_url}'")
@@ -231,7 +231,7 @@ async def test_what_operators_typed_names_no_slot_and_is_no_markup(people: Peopl
     (letter,) = await welcomes(people, subject=subject)
     assert text_of(letter).startswith(text)
     assert "“{postal_address}” by {privacy_url}." in text_of(letter)
-    assert "<p>{unsubscribe_url} {sender} {text} {{ 7 * 7 }} %(x)s<br>" in (letter.html or "")
+    assert "<p>{unsubscribe_url} {sender} {text} { 7 * 7 } %(x)s<br>" in (letter.html or "")
     assert "&lt;b&gt;&amp;amp;&lt;/b&gt;" in (letter.html or "")
     assert len([link for link in links_in(letter.text) if "/unsubscribe/" in link]) == 1
 

@@ -15,8 +15,9 @@ from newsletter.delivery.relays import relays_from_urls
 from newsletter.delivery.standing import Relays
 from newsletter.operators.doctor import Rooms
 from newsletter.operators.rules import Scope
+from newsletter.operators.sessions import WrongCredentials
 from tests.conftest import ManualClock
-from tests.integration.web.console.conftest import PASSWORD, Hire, Operator, location, words_of
+from tests.integration.web.console.conftest import HERE, PASSWORD, Hire, Operator, location, words_of
 from tests.integration.web.console.test_signing_in import code_at, second_secret
 from tests.integration.web.site import Page, Site
 from tests.names import Names
@@ -140,9 +141,9 @@ async def test_an_invitation_that_cannot_be_is_shown_again(
 async def test_an_owner_looks_after_somebody(owner: Operator, editor: Operator, clock: ManualClock) -> None:
     here = f"/console/operators/{editor.operator_id}"
     assert "203.0.113.0/24" in await shown(owner, here)
-    assert location(await owner.post(f"{here}/role", {"role": "viewer"})) == f"{here}?done=role_changed"
+    assert location(await owner.post(f"{here}/role", {"role": "viewer", "current": PASSWORD})) == f"{here}?done=role_changed"
     assert (await editor.get("/console/requests")).status == 403
-    assert (await owner.post(f"{here}/role", {"role": "x"})).status == 422
+    assert (await owner.post(f"{here}/role", {"role": "x", "current": PASSWORD})).status == 422
     assert (await owner.post(f"{here}/second-factor", {"current": PASSWORD})).status == 404
     assert location(await owner.post(f"{here}/link", {"current": PASSWORD})) == f"{here}?done=linked_again"
     session = await owner.house.sessions.session(editor.cookie, now=clock.at)
@@ -158,7 +159,7 @@ async def test_an_owner_looks_after_somebody(owner: Operator, editor: Operator, 
 
 
 async def test_an_open_browser_alone_lets_nobody_in_and_takes_nothing_from_anybody(
-    owner: Operator, editor: Operator, clock: ManualClock
+    owner: Operator, editor: Operator, viewer: Operator, clock: ManualClock
 ) -> None:
     """Each of these outlives the session: accounts, roles, links that set a password, tokens; and what cannot be taken back."""
     secret = await second_secret(editor)
@@ -166,11 +167,14 @@ async def test_an_open_browser_alone_lets_nobody_in_and_takes_nothing_from_anybo
     assert (missing.status, "your own password" in await missing.text()) == (422, True)
     set_up = await editor.post("/console/account/second-factor", {"code": code_at(secret, clock), "current": PASSWORD})
     assert set_up.status == 200
-    here, new = f"/console/operators/{editor.operator_id}", {"name": "Cleo", "email": "cleo@house.example", "role": "viewer"}
+    here, there = (f"/console/operators/{each.operator_id}" for each in (editor, viewer))
+    new = {"name": "Cleo", "email": "cleo@house.example", "role": "viewer"}
     token = {"name": "script", "operator": "Owner", "days": "30", "scope": "campaigns:read"}
     acts: list[tuple[str, dict[str, str]]] = [
         (f"{here}/second-factor", {}),
+        (f"{there}/role", {"role": "editor"}),
         (f"{here}/role", {"role": "owner"}),
+        (f"{here}/role", {"role": "viewer"}),
         (f"{here}/link", {}),
         ("/console/operators", new),
         ("/console/tokens", token),
@@ -184,12 +188,20 @@ async def test_an_open_browser_alone_lets_nobody_in_and_takes_nothing_from_anybo
         clock.move(minutes=4)  # Five wrong ones in a quarter of an hour are too many.
     account = await owner.house.accounts.own(editor.operator_id)
     assert (account.role, account.totp_since is not None) == ("editor", True)
+    assert (await owner.house.accounts.own(viewer.operator_id)).role == "viewer"
     assert {action for action, _ in (await owner.done())[before:]} <= {"session.refuse"}
     for path, fields in acts:
         assert (await owner.post(path, fields | {"current": PASSWORD})).status in (200, 303), path
     done = [action for action, _ in (await owner.done())[before:] if action != "session.refuse"]
     assert done == [
-        "second-factor.end", "operator.role", "operator.invite", "operator.create", "token.create", "operator.end"]  # fmt: skip
+        "second-factor.end", "operator.role", "operator.role", "operator.role", "operator.invite", "operator.create",
+        "token.create", "operator.end"]  # fmt: skip
+
+
+async def test_a_role_that_was_chosen_stays_chosen_where_the_password_was_wrong(owner: Operator, viewer: Operator) -> None:
+    answer = await owner.post(f"/console/operators/{viewer.operator_id}/role", {"role": "editor", "current": "a guess"})
+    page = Page(await answer.text())
+    assert [each["value"] for each in page.all("input") if each.get("name") == "role" and "checked" in each] == ["editor"]
 
 
 async def test_an_owner_does_not_end_a_session_through_the_page_of_somebody_else(
@@ -216,7 +228,7 @@ async def test_of_two_owners_one_may_step_back_and_sees_the_house_no_more(
     now = clock.at
     invited = await owner.house.accounts.invite("Second", "owner", "second@house.example", now=now)
     await owner.house.accounts.welcome(urlsplit(invited.link).path.rpartition("/")[2], PASSWORD, now=now)
-    stepped = await owner.post(f"/console/operators/{owner.operator_id}/role", {"role": "editor"})
+    stepped = await owner.post(f"/console/operators/{owner.operator_id}/role", {"role": "editor", "current": PASSWORD})
     assert location(stepped) == "/console/?done=role_changed"
     assert (await owner.get("/console/operators")).status == 403
 
@@ -324,6 +336,16 @@ async def test_the_log_is_read_by_action_and_by_day_where_its_times_are(chosen: 
     )
     await owner.house.db.execute("delete from audit_log where operator not in ('Ben', 'Carl')")
     assert listed(await (await owner.get(f"/console/audit?{chosen}")).text()) == numbers.split()
+
+
+async def test_whomever_the_log_may_name_is_suggested_where_it_was_no_operator_too(owner: Operator, clock: ManualClock) -> None:
+    await owner.house.operators.first_credentials(now=clock.at)
+    with pytest.raises(WrongCredentials):
+        await owner.house.sessions.sign_in("who@house.example", PASSWORD, HERE, now=clock.at)
+    named = {row[0] for row in await owner.house.db.fetch("select operator from audit_log")}
+    assert named == {"command line", "first start", "nobody", "Owner"}
+    suggested = {each["value"] for each in (await owner.page("/console/audit")).all("option")}
+    assert named | {"schedule", "demo"} <= suggested
 
 
 async def test_a_filter_stays_from_page_to_page_of_the_log(owner: Operator) -> None:

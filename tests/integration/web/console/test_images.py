@@ -16,7 +16,7 @@ from aiohttp import ClientResponse, FormData
 from PIL import Image, ImageDraw
 
 from newsletter.app import House
-from newsletter.campaigns import images
+from newsletter.campaigns import images, writing_store
 from newsletter.campaigns.content import Draft, Format
 from newsletter.campaigns.image_process import MOST_PIXELS
 from newsletter.core.errors import Conflict, InvalidInput
@@ -272,6 +272,33 @@ async def test_an_image_is_deleted_once_and_not_while_somebody_saves_a_letter_th
     results = await asyncio.gather(*twice, return_exceptions=True)
     assert sorted(type(each).__name__ for each in results) == ["NoneType", "NotFound"]
     assert await house.db.fetchval("select count(*) from audit_log where action = 'image.delete'") == 1
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+async def test_a_text_that_is_saved_while_its_image_is_being_deleted_is_kept(
+    editor: Operator, house: House, clock: ManualClock, is_deleted: bool
+) -> None:
+    """As if it had been saved a moment later: the checks before sending say that the image is missing."""
+    page = location(await upload(editor, octets(drawn()))).partition("?")[0]
+    image = await house.images.one(page.rpartition("/")[2])
+    number = await house.writing.begin("letter", "Tide", ["en"], None, by="x", now=clock.at)
+    draft = Draft("en", "Tide", "", Format.MARKDOWN, image.markdown)
+    layout = {"name": "Layout", "format": "html", "body": f"<p>{image.html}</p>"}
+    async with house.db.transaction() as deleting:
+        await writing_store.hold_image(deleting, hash=image.hash)
+        if is_deleted:
+            await writing_store.drop_image(deleting, hash=image.hash)
+        saving = asyncio.create_task(house.writing.save(number, draft, began_from=1, by="x", now=clock.at))
+        await waiting_for_a_lock(house)
+        laying_out = asyncio.create_task(editor.post("/console/layouts/new", layout))
+    await saving
+    assert (await laying_out).status == 303
+    assert await house.db.fetchval("select body from campaign_content where campaign_id = $1", number) == image.markdown
+    shown = 0 if is_deleted else 1
+    for table in ("campaign_image", "layout_image"):
+        assert await house.db.fetchval(f"select count(*) from {table}") == shown
+    checked = await editor.page(f"/console/campaigns/{number}/preflight")
+    assert (": was deleted" in checked.words) is is_deleted
 
 
 async def test_a_page_that_is_just_full_leads_to_no_empty_one(editor: Operator, house: House, clock: ManualClock) -> None:

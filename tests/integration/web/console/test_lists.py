@@ -17,7 +17,7 @@ from tests.integration.web.console.conftest import Operator, location
 from tests.integration.web.site import Page, Site
 
 LISTS = "/console/lists"
-HOSTILE = "\"><script>alert(1)</script>{{ 7 * 7 }}'"
+HOSTILE = "\"><script>alert(1)</script>{ 7 * 7 }'"
 NEW = {
     "slug": "harbour",
     "name.en": "The Harbour Letter",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import re
@@ -224,8 +225,48 @@ async def test_receivers_and_reasons_add_up_to_the_totals_however_many_are_erase
     clock.move(minutes=2)
     assert (await erased("reader1@middle.example"))["big.example"] == (22, 20, 1)
     await erased("reader2@middle.example")
-    for table in ("delivery_folded_domain", "delivery_folded_reply"):
-        assert not await house.db.fetchval(f"select count(*) from {table}"), "the last report was made"
+    assert await folded(house) == 0, "the last report was made"
+
+
+async def folded(house: House) -> int:
+    """Sums of erased readers that reports are made from."""
+    sums = [await house.db.fetchval(f"select count(*) from delivery_folded_{by}") for by in ("domain", "reply")]
+    return sum(sums)
+
+
+async def test_the_last_report_waits_for_no_erasure_and_what_that_folds_goes_later(
+    site: Site, house: House, clock: ManualClock, sent: int
+) -> None:
+    await fail(house, sent, domain="big.example", count=30, code=550, status="5.1.1")
+    await report(house)
+    async with house.db.transaction() as erasing:
+        await erasure.erase(erasing, house.ledger, [who(house, "reader0@big.example")], now=clock.at)
+    clock.move(minutes=2)
+    async with house.db.transaction() as erasing:
+        readers = [who(house, "reader1@big.example"), who(house, "reader1@tiny.example")]
+        await erasure.erase(erasing, house.ledger, readers, now=clock.at)
+        async with asyncio.timeout(10):
+            await report(house)
+        assert await house.db.fetchval("select next_at is null from campaign_report")
+    assert await folded(house) == 3
+    clock.move(seconds=5)
+    await report(house)
+    assert await folded(house) == 0
+
+
+async def test_an_erasure_waits_for_no_report(site: Site, house: House, clock: ManualClock, sent: int) -> None:
+    async def erased(address: str) -> None:
+        async with asyncio.timeout(10), house.db.transaction() as erasing:
+            await erasure.erase(erasing, house.ledger, [who(house, address)], now=clock.at)
+
+    await report(house)
+    await erased("reader0@big.example")
+    async with house.db.transaction(snapshot=True) as making:
+        await store.finish_report(making, campaign_id=sent, as_of=clock.at, took=0, next_at=None)
+        await erased("reader1@big.example")
+    clock.move(seconds=5)
+    await report(house)
+    assert await folded(house) == 0
 
 
 async def test_the_course_is_noted_where_something_changed_and_thinned(

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from newsletter.app import House
-from newsletter.subscribing.browsing import PAGE, SEARCH_LIVES, Standing, Wanted
+from newsletter.subscribing.browsing import PAGE, SEARCH_LIVES, Filter, Standing
 from newsletter.subscribing.lists import close_list
 from newsletter.web.console.subscribers import ACTS
 from tests.conftest import ManualClock
@@ -99,14 +99,14 @@ async def test_a_page_holds_those_of_the_list_and_state_in_one_order(
         found: list[UUID] = []
         after: UUID | None = None
         while True:
-            page = await house.browsing.page(Wanted(slug, standing), after=after, by="test", now=clock.at)
+            page = await house.browsing.page(Filter(slug, standing), after=after, by="test", now=clock.at)
             found += [each.subscriber_id for each in page.people]
             if page.after is None:
                 break
             after = page.after
         assert found == wanted
         if len(wanted) > PAGE:
-            before = await house.browsing.page(Wanted(slug, standing), before=wanted[PAGE], by="test", now=clock.at)
+            before = await house.browsing.page(Filter(slug, standing), before=wanted[PAGE], by="test", now=clock.at)
             assert [each.subscriber_id for each in before.people] == wanted[:PAGE]
 
 
@@ -116,6 +116,20 @@ async def test_a_whole_address_leads_to_its_reader_however_it_is_written(editor:
         answer = await editor.post(HERE, {"address": typed})
         assert (answer.status, location(answer)) == (303, f"{HERE}/{site.id_of(ADA)}")
     assert ("subscriber.find", "a whole address") in await editor.done()
+
+
+async def test_whether_an_address_is_held_is_asked_on_record_and_known_to_whom_it_belongs(
+    editor: Operator, site: Site, house: House
+) -> None:
+    """The redirect alone tells it, so that the line must not wait for somebody to follow it."""
+    await site.subscribe(ADA)
+    about = """select s.subscriber_id from audit_log a left join audit_subject s using (audit_id)
+               where a.action = 'subscriber.find' order by a.audit_id"""
+    for typed, whose in ((BEN, [None]), (ADA, [None, site.id_of(ADA)])):
+        assert (await editor.post(HERE, {"address": typed})).status == 303
+        assert [row[0] for row in await house.db.fetch(about)] == whose
+    copy = json.loads(await (await editor.post(f"{HERE}/{site.id_of(ADA)}/take/json")).text())
+    assert "Looked for this address" in [each["what"] for each in copy["done_by_our_staff"]]
 
 
 async def search(operator: Operator, typed: str) -> str:

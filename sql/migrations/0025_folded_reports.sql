@@ -1,6 +1,8 @@
 -- What became of mails to readers who were erased while their campaign was under way, for its report: by domain, and by what relays
 -- said. The domain stays only where the report had named it already, being that of at least 20 readers; all others are the empty one.
--- Both are gone again with the campaign's last report. New tables and a function alone: pages and older workers go on meanwhile.
+-- Both go after the campaign's last report; what an erasure that began before it still writes goes a moment later.
+-- New tables and a function alone: pages go on meanwhile. Readers whom an older program erases are missing from the report's receivers
+-- and reasons, as they were before; the totals have them.
 
 create table delivery_folded_domain (
   campaign_id integer not null references campaign on delete cascade,
