@@ -140,9 +140,11 @@ def logic_check(content: CompiledContent, readers: int) -> Check:
 
 
 def _long(seconds: float) -> str:
-    return (
-        f"{seconds / 60:,.0f} minutes" if seconds >= 90 else f"{seconds:,.0f} seconds" if seconds >= 1.5 else "about a second"
-    )
+    if seconds < 0.5:
+        return "well under a second"
+    if seconds < 1.5:
+        return "about a second"
+    return f"{seconds:,.0f} seconds" if seconds < 90 else f"{seconds / 60:,.0f} minutes"
 
 
 def languages_check(page: Page, sample: Sequence[SampleRow]) -> Check:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from newsletter.campaigns import reporting_store
 from newsletter.campaigns.reporting_store import DomainRow, DueReport, Point
 from newsletter.campaigns.service import Status
+from newsletter.campaigns.watching import Progress
 from newsletter.core.database import Connection, Database
 from newsletter.core.errors import DatabaseError
 from newsletter.core.keys import id_parts
@@ -181,6 +182,27 @@ def _domain(row: DomainRow) -> DomainLine:
     )
 
 
+def up_to_now(points: Sequence[Point], progress: Progress, finished_at: datetime | None = None) -> Sequence[Point]:
+    """With the totals of this moment at the end, where they are not those that were noted last.
+
+    They are noted every few seconds: a page that shows both would contradict itself. What came in when a campaign had ended
+    already belongs to its end.
+    """
+    totals = {
+        name: getattr(progress, name) for name in ("attempting", "accepted", "deferred", "failed", "uncertain", "skipped")
+    }
+    at = finished_at or progress.at
+    if not points:
+        return [Point(at, **totals)]
+    latest = replace(points[-1], **totals)
+    return points if latest == points[-1] else by_second([*points, replace(latest, taken_at=max(at, latest.taken_at))])
+
+
+def by_second(points: Sequence[Point]) -> Sequence[Point]:
+    """The last of each second, as times are written: two of one would look like the same row twice."""
+    return list({point.taken_at.replace(microsecond=0): point for point in points}.values())
+
+
 def reached(points: Sequence[Point], share: float, since: datetime | None = None) -> timedelta | None:
     """How long after the start that share of all that are taken by now was taken; None where nothing was."""
     if not points or points[-1].accepted == 0:
@@ -203,12 +225,17 @@ def as_rows(status: Status, report: Report) -> list[tuple[object, ...]]:
     rows.append(("total", "", "unsubscribed because of it", _written(shown(status.unsubscribed)), ""))
     rows += [("reason", each.words, each.state, _written(each.count), each.next) for each in report.reasons]
     for each in report.domains:
-        name = each.domain or f"{each.domains} other domains"
+        name = each.domain or others(each.domains)
         for outcome in ("tried", "accepted", "deferred", "failed", "uncertain"):
             rows.append(("domain", name, outcome, _written(getattr(each, outcome)), ""))
-    for point in report.points:
+    for point in by_second(report.points):
         rows.append(("over time", point.taken_at.isoformat(timespec="seconds"), "accepted", point.accepted, ""))
     return rows
+
+
+def others(domains: int) -> str:
+    """What the line of those that are not named is called."""
+    return "1 other domain" if domains == 1 else f"{domains:,} other domains"
 
 
 def _written(count: int | None) -> object:

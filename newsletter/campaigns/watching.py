@@ -179,11 +179,13 @@ class Watching:
         return {campaign_id: room.watchers for campaign_id, room in self._rooms.items()}
 
     async def look(self, campaign_id: int) -> Progress:
-        """Once: what somebody is watching already, else from the database. Raises `NotFound`."""
+        """Once, as it is at this moment. Raises `NotFound`.
+
+        Not what watchers were told last: that may be from before somebody paused or cancelled it.
+        """
         room = self._rooms.get(campaign_id)
-        if room is not None and room.latest is not None:
-            return room.latest
-        return await self._look(campaign_id, await self._marks(campaign_id))
+        marks = list(room.marks) if room is not None else []
+        return await self._look(campaign_id, marks or await self._marks(campaign_id))
 
     @asynccontextmanager
     async def watch(self, campaign_id: int) -> AsyncIterator[Watch]:

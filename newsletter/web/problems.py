@@ -96,6 +96,8 @@ _TO_PROGRAMS: Mapping[int, str] = {
     405: "This address does not take that method: the header Allow says which it takes.",
 }
 """What the API says instead, where the sentence above speaks of pages. Its others fit programs as well."""
+_TO_OPERATORS: Mapping[int, str] = {404: "There is nothing at this address. Please check it, or go on from the first page."}
+"""What the console says instead, which has no page of all letters."""
 
 
 def problem_of(request: web.Request, error: Exception) -> Problem:
@@ -115,10 +117,14 @@ def problem_of(request: web.Request, error: Exception) -> Problem:
 
 
 def _instead(request: web.Request, error: web.HTTPException) -> str | None:
-    """What is said in place of the usual sentence: to programs, and of a limit to those who write at length."""
-    if is_console(request) and isinstance(error, TooLarge):
+    """What is said in place of the usual sentence: to programs, to operators, and of a limit to those who write at length."""
+    if is_api(request):
+        return _TO_PROGRAMS.get(error.status)
+    if not is_console(request):
+        return None
+    if isinstance(error, TooLarge):
         return f"At most {error.largest // 1024:,} KB are taken here, and nothing was saved. Go back, and send less at once."
-    return _TO_PROGRAMS.get(error.status) if is_api(request) else None
+    return _TO_OPERATORS.get(error.status)
 
 
 def _headers(error: Exception, status: int) -> Mapping[str, str]:

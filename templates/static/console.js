@@ -163,6 +163,8 @@
     chart.querySelector(".linep").setAttribute("d", rate.line);
     chart.querySelector(".area").setAttribute("d", rate.area);
     chart.setAttribute("aria-label", rate.words);
+    for (const drawn of document.querySelectorAll("[data-rate], [data-rate-words]")) drawn.toggleAttribute("hidden", !rate.line);
+    document.querySelector("[data-no-rate]").hidden = Boolean(rate.line);
     chart.querySelectorAll("text").forEach((text, index) => write(text, rate.labels[index] || ""));
   };
 

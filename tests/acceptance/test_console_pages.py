@@ -39,6 +39,12 @@ NOT_PAGES = ("/events", "/report.csv", "/record.json", "/record.md", "/preview")
 """How the addresses of what is no page end; a preview is the mail itself."""
 STATES = {"": ("draft", "scheduled", "paused", "sent"), "/edit": ("draft", "sent"), "/cancel": ("paused",)}
 """In which a campaign's page, and those below it, are looked at."""
+CUT_OFF = """[...document.querySelectorAll(".scroll:has(.stacked)")]
+    .filter(table => table.scrollWidth > table.clientWidth).map(table => table.getAttribute("aria-label"))"""
+"""Tables that are wider than there is room for."""
+LETTERS = """[...document.querySelectorAll(".chart text")]
+    .map(text => parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a)"""
+"""How large those of charts are drawn, in CSS pixels."""
 EMAIL, PASSWORD = "ada@house.example", "tide lamp slip boots"
 
 
@@ -171,6 +177,31 @@ async def test_on_a_telephone_the_menu_opens_by_keyboard_without_a_script_and_is
     await page.set_viewport_size({"width": 1280, "height": HEIGHT})
     await expect(ways).to_have_count(everywhere)
     await context.close()
+
+
+@pytest.mark.browser
+async def test_long_names_leave_room_for_the_rest_and_charts_and_buttons_can_be_read(chromium: Browser, served: House) -> None:
+    await served.db.execute("update campaign set name = repeat('N', 200) where state in ('paused', 'draft')")
+    sent = await served.db.fetchval("select campaign_id from campaign where state = 'sent'")
+    page = await sign_in(await chromium.new_context(locale="en-GB"), served)
+    for path in ("/", "/campaigns", f"/campaigns/{sent}", "/promises", "/lists/letter"):
+        await page.goto(f"{served.settings.base_url}/console{path}")
+        for width in WIDTHS:
+            await page.set_viewport_size({"width": width, "height": HEIGHT})
+            assert await page.evaluate(CUT_OFF) == [], (path, width)
+            sizes = await page.evaluate(LETTERS)
+            assert [size for size in sizes if not 11 <= size <= 17] == [], (path, width)
+            assert sizes or path == "/campaigns"
+    draft = await served.db.fetchval("select max(campaign_id) from campaign where state = 'draft'")
+    for below in ("", "/versions", "/preflight", "/delete", "/edit"):
+        await page.goto(f"{served.settings.base_url}/console/campaigns/{draft}{below}")
+        for width in WIDTHS:
+            await page.set_viewport_size({"width": width, "height": HEIGHT})
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width, (below, width)
+    box = await page.get_by_role("button", name="Save, and check").bounding_box()
+    assert box is not None
+    assert box["height"] < 2 * FINGER, "a button of more than two lines is no button any more"
+    await page.context.close()
 
 
 @pytest.mark.browser

@@ -19,6 +19,8 @@ AUDIT = f"{CONSOLE}/audit"
 PAGE = 50
 FILTERS = ("operator", "action", "from", "to")
 _LONGEST = 100
+YEARS = range(1970, 3000)
+"""That can be asked about: the first and the last that there are have no day before or after."""
 
 routes = ConsoleRoutes()
 
@@ -64,10 +66,12 @@ def _midnight(given: str, zone: ZoneInfo, *, after: int = 0) -> datetime | None:
     if not given:
         return None
     try:
-        day = datetime.strptime(given, "%Y-%m-%d") + timedelta(days=after)  # noqa: DTZ007  the zone is said in the next line
-        return day.replace(tzinfo=zone).astimezone(UTC)
-    except (ValueError, OverflowError):
+        day = datetime.strptime(given, "%Y-%m-%d")  # noqa: DTZ007  the zone is said below
+    except ValueError:
         raise InvalidInput("Please write a day as year, month and day, such as 2026-11-28.") from None
+    if day.year not in YEARS:
+        raise InvalidInput(f"Please ask about days in the years {YEARS[0]} to {YEARS[-1]}.")
+    return (day + timedelta(days=after)).replace(tzinfo=zone).astimezone(UTC)
 
 
 def _number(before: str) -> int | None:

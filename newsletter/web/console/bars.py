@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-WIDTH, HEIGHT = 480, 170
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 470, 20, 150
+WIDTH, HEIGHT = 400, 176
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 392, 20, 150
 
 
 @dataclass(frozen=True)

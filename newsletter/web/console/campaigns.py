@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -10,14 +11,15 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from newsletter.campaigns.readiness import confirmed_readers, readiness
-from newsletter.campaigns.reporting import Report, as_rows, busy_part, reached, shown
+from newsletter.campaigns.reporting import Report, as_rows, others, shown, up_to_now
 from newsletter.campaigns.service import AudienceChanged, Status, WordsChanged
+from newsletter.campaigns.watching import Progress
 from newsletter.core.errors import Conflict, InvalidContent, InvalidInput
 from newsletter.core.i18n import language_name, long_time
 from newsletter.core.spreadsheets import as_csv
 from newsletter.operators.rules import Right
 from newsletter.subscribing.lists import all_lists
-from newsletter.web.console.curves import Curve, curve
+from newsletter.web.console.course import course_of
 from newsletter.web.console.guard import FORM, SESSION, ConsoleRoutes, see
 from newsletter.web.console.live import ONE, rate_curve, rate_words, span, told
 from newsletter.web.console.shell import console_page, says
@@ -29,8 +31,6 @@ STATES = ("draft", "scheduled", "sending", "paused", "sent", "cancelled")
 BADGES = {"scheduled": "warn", "sending": "live", "paused": "warn", "sent": "good", "cancelled": "bad"}
 FIRST = 2**31 - 1
 MOST_DOMAINS = 30
-MOST_ROWS = 40
-"""Of a table behind a chart."""
 
 routes = ConsoleRoutes()
 says(
@@ -47,6 +47,17 @@ says(
     campaign_copied="This is the copy: a draft with the same words.",
     campaign_deleted="The draft is deleted.",
 )
+TRUE_WHILE: Final = {
+    "campaign_sent": "sending",
+    "campaign_scheduled": "scheduled",
+    "campaign_scheduled_first": "scheduled",
+    "campaign_unscheduled": "draft",
+    "campaign_paused": "paused",
+    "campaign_resumed": "sending",
+    "campaign_cancelled": "cancelled",
+    "campaign_copied": "draft",
+}
+"""The word of a sentence stays in a page's address; when the campaign has moved on, it is not said any more."""
 
 
 @routes.get(ALL, Right.LOOK)
@@ -162,7 +173,7 @@ async def download(request: web.Request) -> web.Response:
     """Totals, reasons, domains and the course of it, one figure a line."""
     number = _number(request)
     status = await services(request).campaigns.status(number)
-    report = await services(request).reporting.report(number, under_way=_is_under_way(status))
+    report = await _counted(request, status, await services(request).watching.look(number))
     headers = {"Content-Disposition": f'attachment; filename="campaign-{number}.csv"'}
     return web.Response(text=as_csv(as_rows(status, report)), content_type="text/csv", charset="utf-8", headers=headers)
 
@@ -192,6 +203,7 @@ async def _page(request: web.Request, *, error: InvalidInput | Conflict | None =
     return await console_page(
         request,
         "campaign.html",
+        untrue=[word for word, state in TRUE_WHILE.items() if state != status.state],
         status=200 if error is None else 409 if isinstance(error, Conflict) else 422,
         title=status.name,
         campaign=status,
@@ -231,7 +243,7 @@ async def _report(request: web.Request, status: Status, zone: ZoneInfo) -> dict[
     """Since it was started."""
     number = status.campaign_id
     progress = await services(request).watching.look(number)
-    report = await services(request).reporting.report(number, under_way=_is_under_way(status))
+    report = await _counted(request, status, progress)
     chart = rate_curve(progress)
     named = [each for each in report.domains if each.domain]
     return {
@@ -242,39 +254,17 @@ async def _report(request: web.Request, status: Status, zone: ZoneInfo) -> dict[
         "letters": [(each.language, each.subject) for each in await services(request).campaigns.drafts(number)],
         "report": report,
         "domains": [*named[:MOST_DOMAINS], *(each for each in report.domains if not each.domain)],
+        "others": others,
+        "is_counted": report.as_of is not None and not (status.finished_at and report.as_of < status.finished_at),
         "more_domains": max(len(named) - MOST_DOMAINS, 0),
-        **_course(report, status, zone),
+        **course_of(report, status, zone, under_way=_is_under_way(status)),
     }
 
 
-def _course(report: Report, status: Status, zone: ZoneInfo) -> dict[str, Any]:
-    """How it went over time: a chart whose heading says what to see, and the table behind it."""
-    points = busy_part(report.points)
-    start = status.started_at or (points[0].taken_at if points else None)
-    drawn: list[tuple[float, float]] = []
-    if start is not None and points:
-        drawn = [(0.0, 0.0)] if points[0].taken_at > start else []
-        drawn += [((point.taken_at - start).total_seconds(), float(point.accepted)) for point in points]
-    half, nearly = (reached(report.points, share, status.started_at) for share in (0.5, 0.99))
-    step = max(len(report.points) // MOST_ROWS, 1)
-    rows = [*report.points[:-1:step], *report.points[-1:]]
-    return {
-        "course": curve(drawn) if len(drawn) > 1 else Curve("", "", ()),
-        "course_heading": f"{report.points[-1].accepted:,} taken so far"
-        if _is_under_way(status) and report.points
-        else _heading(half, nearly),
-        "course_span": span(timedelta(seconds=drawn[-1][0])) if drawn else "",
-        "course_rows": [(f"{row.taken_at.astimezone(zone):%d %B %H:%M:%S}".lstrip("0"), row) for row in rows],
-    }
-
-
-def _heading(half: timedelta | None, nearly: timedelta | None) -> str:
-    """What to see in the chart."""
-    if half is None or nearly is None:
-        return "Nothing was taken yet"
-    if span(half) == span(nearly):
-        return f"99 % of what was taken went within {span(nearly)}"
-    return f"Half of what was taken went within {span(half)}, 99 % within {span(nearly)}"
+async def _counted(request: web.Request, status: Status, progress: Progress) -> Report:
+    """The report, whose course goes on to this moment."""
+    report = await services(request).reporting.report(status.campaign_id, under_way=_is_under_way(status))
+    return replace(report, points=up_to_now(report.points, progress, status.finished_at))
 
 
 def when(status: Status, now: datetime) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LEFT, RIGHT, TOP, BOTTOM = 50.0, 470.0, 20.0, 150.0
+LEFT, RIGHT, TOP, BOTTOM = 56.0, 392.0, 20.0, 150.0
 STEPS = 3
 MOST = 120
 """Points that are drawn: more cannot be told apart."""
@@ -14,7 +14,10 @@ MOST = 120
 
 @dataclass(frozen=True)
 class Curve:
-    """In a field of 480 × 176. `ticks`: height and words beside the lines of the grid, from above."""
+    """In a field of 400 × 176, so that what is written in it can be read on a telephone.
+
+    `ticks`: height and words beside the lines of the grid, from above.
+    """
 
     line: str
     area: str

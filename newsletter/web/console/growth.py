@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from newsletter.subscribing.views import Month
 
-WIDTH, HEIGHT = 640, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 12, 24
+WIDTH, HEIGHT = 400, 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 8, 16, 26
 _BAR = 0.62
 """Of the room that a month has."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,11 +12,13 @@ from zoneinfo import ZoneInfo
 
 import jinja2
 from aiohttp import web
+from markupsafe import Markup, escape
 
 from newsletter.core.i18n import long_date, long_time
 from newsletter.core.resources import resource
 from newsletter.operators.rules import Right
 from newsletter.subscribing.lists import all_lists
+from newsletter.web.console.curves import written
 from newsletter.web.console.guard import SESSION, cookie, seal, writer_field
 from newsletter.web.context import CONSOLE, moment, services
 from newsletter.web.render import prefix
@@ -110,9 +113,14 @@ async def facts(request: web.Request) -> Facts:
     return known
 
 
-async def console_page(request: web.Request, template: str, *, status: int = 200, **shown: Any) -> web.Response:
-    """A page inside the frame, for somebody who is signed in. `title` has to be among what is shown."""
-    known, session = await facts(request), request[SESSION]
+async def console_page(
+    request: web.Request, template: str, *, status: int = 200, untrue: Collection[str] = (), **shown: Any
+) -> web.Response:
+    """A page inside the frame, for somebody who is signed in. `title` has to be among what is shown.
+
+    `untrue`: words of `DONE` that do not hold any more and are not said.
+    """
+    known, session, done = await facts(request), request[SESSION], request.query.get("done", "")
     navigation = _navigation(request, known)
     lines = [line for _, some in navigation for line in some]
     return bare_page(
@@ -123,7 +131,7 @@ async def console_page(request: web.Request, template: str, *, status: int = 200
         navigation=navigation,
         where=next((line.label for line in lines if line.is_here), ""),
         urgent=[line.badge[1] for line in lines if line.badge and line.badge[0] == "bad"],
-        done=DONE.get(request.query.get("done", ""), ""),
+        done="" if done in untrue else DONE.get(done, ""),
         now=moment(request),
         may=session.may,
         writer=writer_field(request),
@@ -221,6 +229,11 @@ def percent(part: int, whole: int) -> str:
     return f"{share:.1f} %"
 
 
+def breakable(text: str) -> Markup:
+    """What may be long and has no blanks, an address or a setting's name: a narrow page breaks it at its joints."""
+    return Markup(re.sub(r"([_@])", r"\1<wbr>", str(escape(text))))  # noqa: S704  escaped in this line
+
+
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -232,5 +245,6 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {"grouped": lambda number: f"{number:,}", "ago": ago, "until": until}
     environment.filters["zipped"] = lambda names: [(name, name) for name in names]  # For a choice that says what it is called.
+    environment.filters |= {"written": written, "breakable": breakable}
     environment.globals |= {"percent": percent}
     return environment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 
@@ -23,7 +24,7 @@ async def answer(request: web.Request, problem: Problem, error: Exception) -> we
         return of_former_session(request)
     typed = [(name, value) for name, value in request.get(FORM, {}).items() if name not in MACHINERY and value.strip()]
     is_refused = isinstance(error, Forbidden) and not isinstance(error, ForgedForm)
-    shown = {"title": problem.heading, "sentence": problem.sentence, "typed": typed if is_refused else []}
+    shown: dict[str, Any] = {"title": problem.heading, "sentence": problem.sentence, "typed": typed if is_refused else []}
     if SESSION in request and problem.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         response = await console_page(request, "problem.html", status=problem.status, **shown)
     else:  # The frame needs the database.

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from newsletter.campaigns.checks import size_check, text_check
+import re
+
+import pytest
+
+from newsletter.campaigns.checks import logic_check, size_check, text_check
+from newsletter.campaigns.content import Draft, Format, compile_content
 from newsletter.campaigns.looking import Shown, look_at
 from newsletter.core.findings import Result
+from tests.unit.campaigns.test_content import FRAME
 
 
 def test_links_images_and_words_are_found_and_what_nobody_sees_is_not() -> None:
@@ -27,3 +33,10 @@ def test_a_text_part_that_is_empty_or_far_shorter_than_the_letter_is_said() -> N
     assert text_check(" \n", letter).result is Result.BAD
     assert text_check("word " * 19, letter).result is Result.WARN
     assert text_check("word " * 38, letter).result is Result.GOOD
+
+
+@pytest.mark.parametrize(("readers", "said"), [(5, "well under a second"), (10**9, r"[\d,]+ minutes")])
+def test_what_logic_costs_for_all_readers_is_said_in_a_measure_that_fits(readers: int, said: str) -> None:
+    letter = Draft("en", "Tide", "", Format.MARKDOWN, "{% if name == 'Jo' %}Jo{% else %}You{% endif %}, hello.")
+    found = logic_check(compile_content(letter, frame=FRAME), readers).found
+    assert re.fullmatch(rf"Conditions or filters .*: about [\d,]+ µs, {said} of one processor in all\.", found), found

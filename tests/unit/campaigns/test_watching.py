@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsletter.campaigns.reporting import MOST_POINTS, busy_part, next_report, reached, shown
+from newsletter.campaigns.reporting import MOST_POINTS, busy_part, by_second, next_report, reached, shown, up_to_now
 from newsletter.campaigns.reporting_store import Point
 from newsletter.campaigns.watching import Mark, Progress, rate_of, rates
 from newsletter.web.console.curves import BOTTOM, LEFT, MOST, RIGHT, STEPS, TOP, curve, step_for, written
@@ -79,6 +79,21 @@ def test_the_heading_of_the_course_says_when_half_and_nearly_all_were_taken() ->
     assert reached(course, 0.99, AT - timedelta(seconds=5)) == timedelta(seconds=35)
     assert reached(points(0, 0), 0.5) is None
     assert reached([], 0.5) is None
+
+
+def test_a_course_ends_with_the_totals_of_the_moment_or_of_the_end() -> None:
+    course, now = points(0, 300), progress(marks(0, 400, every=30))
+    end = AT + timedelta(seconds=20)
+    assert up_to_now(course, now)[-1] == Point(AT + timedelta(seconds=30), 0, 400, 0, 0, 0, 0)
+    assert up_to_now(course, now, end)[-1] == Point(end, 0, 400, 0, 0, 0, 0)
+    assert up_to_now(course, now, AT)[-1].taken_at == course[-1].taken_at, "time does not run backwards"
+    assert up_to_now([], now) == [Point(now.at, 0, 400, 0, 0, 0, 0)]
+    assert up_to_now(points(0, 400), now) == points(0, 400), "nothing new is no point"
+
+
+def test_of_two_points_in_one_second_the_later_stands() -> None:
+    course = [Point(AT + timedelta(milliseconds=each), 0, each, 0, 0, 0, 0) for each in (0, 400, 999, 1000)]
+    assert [point.accepted for point in by_second(course)] == [999, 1000]
 
 
 def test_what_is_tried_again_for_days_does_not_press_the_chart() -> None:

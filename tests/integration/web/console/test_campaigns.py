@@ -15,7 +15,7 @@ from newsletter.jobs.schedule import Schedule, campaign_jobs
 from newsletter.subscribing.lists import close_list
 from tests.conftest import ManualClock
 from tests.integration.web.console.conftest import HERE, PASSWORD, Operator, location
-from tests.integration.web.console.sending import CAMPAIGNS, begun, draft, one, sent_out, state, waiting_for_a_lock
+from tests.integration.web.console.sending import CAMPAIGNS, begun, draft, one, said, sent_out, state, waiting_for_a_lock
 from tests.integration.web.site import Page, Site
 from tests.people import add_readers
 
@@ -74,6 +74,14 @@ async def test_a_campaign_that_is_not_there_is_a_page_that_says_so(editor: Opera
     assert (await editor.get(one(7))).status == 404
     assert (await editor.post(f"{one(7)}/pause")).status == 404
     assert (await editor.get(f"{one(7)}/events")).status == 404
+
+
+async def test_an_address_of_no_page_leads_to_the_first_one_and_speaks_of_no_letters(editor: Operator) -> None:
+    answer = await editor.get("/console/nowhere")
+    words = await answer.text()
+    assert answer.status == 404
+    assert "There is nothing at this address. Please check it, or go on from the first page." in words
+    assert "all letters" not in words
 
 
 # A draft.
@@ -347,3 +355,16 @@ async def test_what_was_sent_can_be_read_by_everybody(site: Site, house: House, 
     page = await viewer.get(one(number))
     assert f"{one(number)}/preview?language=en&amp;view=desktop" in await page.text()
     assert (await viewer.get(f"{one(number)}/preview?language=en&view=desktop")).status == 200
+
+
+async def test_a_page_says_only_for_as_long_as_it_is_true_what_a_form_has_done(
+    site: Site, house: House, viewer: Operator
+) -> None:
+    await add_readers(house, 3)
+    number = await begun(house)
+    path = f"{one(number)}?done=campaign_sent"
+    assert "It is being sent." in await said(viewer, path)
+    await sent_out(house)
+    assert await state(house, number) == "sent"
+    assert "It is being sent." not in await said(viewer, path)
+    assert "Nobody else gets it." not in await said(viewer, f"{one(number)}?done=campaign_cancelled")

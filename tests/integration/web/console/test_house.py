@@ -398,6 +398,14 @@ async def test_whoever_finds_nothing_in_the_log_is_led_back_to_all_of_it(owner: 
     assert ("a", "/console/audit") in page.addresses
 
 
+async def test_years_that_cannot_be_asked_about_are_told_from_what_is_no_day(owner: Operator) -> None:
+    for chosen in ("to=9999-12-31", "from=0001-01-01", "from=1969-12-31", "from=0001-01-01&to=9999-12-31"):
+        words = await (await owner.get(f"/console/audit?{chosen}")).text()
+        assert "Please ask about days in the years 1970 to 2999." in words, chosen
+        assert "such as" not in words
+    assert (await owner.get("/console/audit?from=1970-01-01&to=2999-12-31")).status == 200
+
+
 @pytest.mark.parametrize(
     "chosen", ["from=yesterday", "to=2026-02-30", "to=9999-12-31", "from=0001-01-01", "from=2026-03-02&to=2026-03-01"]
 )

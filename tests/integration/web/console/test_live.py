@@ -102,7 +102,6 @@ async def test_all_who_watch_a_campaign_share_one_look(site: Site, house: House)
         seen = await first.next(within=5)
         assert seen is not None
         assert await second.next(within=5) is seen
-        assert await watching.look(number) is seen
         assert await third.next(within=5) not in (None, seen)
         async with watching.watch(number) as late:
             assert await late.next(within=5) is seen
@@ -303,6 +302,45 @@ async def test_a_database_that_is_away_for_a_moment_ends_no_stream(site: Site, h
         await house.db.execute("alter view standing_away rename to campaign_standing")
         await house.db.execute("update batch set accepted = accepted + 2 where campaign_id = $1", number)
         assert (await told(answer))["figures"]["accepted"] == "2"
+
+
+async def test_a_page_goes_on_with_no_rate_that_watchers_were_told_before_it_was_cancelled(
+    site: Site, house: House, clock: ManualClock, viewer: Operator
+) -> None:
+    await add_readers(house, 12)
+    number = await begun(house)
+    house.watching._every = 60
+    await house.reporting.sample(now=clock.at)
+    await house.db.execute("update batch set accepted = 4")
+    clock.move(seconds=8)
+    async with house.watching.watch(number) as watch:
+        assert (before := await watch.next(within=5)) is not None
+        assert (before.rate, before.left) == (0.5, timedelta(seconds=16))
+        assert "0.5 a second · 16 s left" in (await viewer.page(one(number))).words
+        await house.db.execute("update batch set accepted = 8")
+        await house.campaigns.cancel(number, by="test", now=clock.at)
+        words = (await viewer.page(one(number))).words
+        assert "8 of 12" in words
+        assert "a second" not in words
+        assert "left" not in words
+
+
+async def test_no_empty_chart_is_shown_of_a_rate_that_is_not_known_yet(
+    site: Site, house: House, clock: ManualClock, viewer: Operator
+) -> None:
+    await add_readers(house, 12)
+    number = await begun(house)
+
+    async def shown() -> list[str]:
+        tags = (await viewer.page(one(number))).tags
+        parts = ("data-rate", "data-rate-words", "data-no-rate")
+        return [part for _, attributes in tags for part in parts if part in attributes and "hidden" not in attributes]
+
+    assert await shown() == ["data-no-rate"]
+    for accepted in (2, 4, 6):
+        await house.db.execute("update batch set accepted = $1", accepted)
+        await house.reporting.sample(now=clock.move(seconds=4))
+    assert await shown() == ["data-rate", "data-rate-words"]
 
 
 async def test_without_script_the_page_has_the_figures_and_a_way_to_newer_ones(

@@ -9,6 +9,7 @@ import re
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -294,12 +295,77 @@ async def test_the_course_is_noted_where_something_changed_and_thinned(
     assert MOST_POINTS / 2 <= len(thinned) <= MOST_POINTS
     assert (thinned[0], thinned[-1][1]) == ((0, 0), 100 + MOST_POINTS)
     await house.db.execute("update campaign_report set as_of = $1, took = 0", clock.at)
-    assert f"{100 + MOST_POINTS} taken so far" in await said(viewer, one(number))
+    assert f"{100 + MOST_POINTS} taken by {clock.at.astimezone(ZoneInfo('Europe/Berlin')):%H:%M:%S}" in await said(
+        viewer, one(number)
+    )
     await house.campaigns.cancel(number, by="test", now=clock.at)
     page = await viewer.page(one(number))
     assert re.search(r"Half of what was taken went within \d+ min, 99 % within \d+ min", page.words)
     assert page.all("summary")
     assert [each for each in page.all("svg") if each.get("role") == "img" and each.get("aria-label")]
+
+
+async def test_all_figures_that_are_not_said_to_be_older_are_of_the_same_moment(
+    site: Site, house: House, clock: ManualClock, viewer: Operator
+) -> None:
+    await add_readers(house, 12)
+    number = await begun(house)
+    await house.db.execute("update batch set accepted = 2")
+    await house.reporting.sample(now=clock.move(seconds=4))
+    await house.reporting.make_due(now=clock.at, before_each=_nothing)
+    await house.db.execute("update batch set accepted = 5")
+    await house.campaigns.pause(number, by="test", now=clock.move(seconds=6))
+    words = await said(viewer, one(number))
+    assert "5 of 12" in words
+    assert "Taken by the relay 5" in words
+    assert re.search(r"5 taken by 15:05:10 .* 21 November 15:05:10 5 0 0", words)
+    assert words.count("Counted every so often, as of 21 November 2026 at 15:05 (CET): the figures at the top are newer.") == 2
+    assert (await table(viewer, number))[-1] == ["over time", "2026-11-21T14:05:10+00:00", "accepted", "5", ""]
+
+
+async def test_of_few_readers_no_share_is_told(site: Site, house: House, clock: ManualClock, viewer: Operator) -> None:
+    """99 % of one reader is nobody."""
+    await add_readers(house, 19)
+    number = await begun(house)
+    await house.reporting.sample(now=clock.at)
+    await house.db.execute("update batch set accepted = 8")
+    await house.campaigns.cancel(number, by="test", now=clock.move(seconds=4))
+    assert "All 8 that were taken within 4 s" in await said(viewer, one(number))
+    await house.db.execute("update batch set accepted = 19")
+    words = await said(viewer, one(number))
+    assert "All taken within 4 s" in words
+    assert "99 %" not in words
+
+
+async def test_what_is_still_counted_when_a_campaign_has_ended_says_so(
+    site: Site, house: House, clock: ManualClock, sent: int, viewer: Operator
+) -> None:
+    words = await said(viewer, one(sent))
+    assert words.count("Being counted: look again in a minute.") == 2
+    assert "while it is sent" not in words
+    await house.db.execute("update campaign_report set as_of = $1, took = 0", clock.at - timedelta(minutes=5))
+    words = await said(viewer, one(sent))
+    assert words.count("Being counted: look again in a minute. What stands here is as of 21 November 2026 at 15:00 (CET).") == 2
+    await report(house)
+    assert "Being counted" not in await said(viewer, one(sent))
+
+
+async def test_two_points_of_one_second_are_one_row_and_one_domain_is_no_plural(
+    site: Site, house: House, clock: ManualClock, viewer: Operator
+) -> None:
+    await add_readers(house, 3, domain="tiny.example")
+    number = await begun(house)
+    await house.reporting.sample(now=clock.at)
+    await sent_out(house)
+    await house.reporting.sample(now=clock.move(milliseconds=400))
+    await report(house)
+    rows = await table(viewer, number)
+    assert [row for row in rows if row[0] == "over time"] == [["over time", "2026-11-21T14:05:00+00:00", "accepted", "3", ""]]
+    assert {row[1] for row in rows if row[0] == "domain"} == {"1 other domain"}
+
+
+async def _nothing() -> None:
+    pass
 
 
 async def test_the_download_is_harmless_in_a_spreadsheet(site: Site, house: House, viewer: Operator) -> None:
