@@ -129,10 +129,6 @@ class Images:
             raise NotFound("There is no such image: it may have been deleted.")
         return row.content
 
-    async def known(self, hashes: list[str]) -> set[str]:
-        """Which of them there are."""
-        return set(await writing_store.known_images(self._db, hashes=hashes))
-
     async def describe(self, found: str, alt: str, *, by: str, now: datetime) -> None:
         """Its alternative text, for letters that pick it from now on."""
         alt = _checked_alt(alt)

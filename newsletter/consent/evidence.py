@@ -41,9 +41,9 @@ class Evidence:
         checked = _checked(reason)
         async with self._db.transaction() as db:
             held = await store.hold_evidence(db, subscriber_id=subscriber_id, reason=checked, now=now)
-            if not held:
-                raise NotFound("Nothing is kept about this address, or all of it is held already.")
             await self._audit(db, by, "evidence.hold", checked, now)
+        if not held:  # Known now, and so on record like any other answer.
+            raise NotFound("Nothing is kept about this address, or all of it is held already.")
         return held
 
     async def release(self, address: str, *, by: str, now: datetime) -> int:
@@ -51,9 +51,9 @@ class Evidence:
         subscriber_id = self._keyring.subscriber_id(parse_address(address).normal)
         async with self._db.transaction() as db:
             released = await store.release_evidence(db, subscriber_id=subscriber_id)
-            if not released:
-                raise NotFound("No evidence about this address is held.")
             await self._audit(db, by, "evidence.release", f"{released} events", now)
+        if not released:
+            raise NotFound("No evidence about this address is held.")
         return released
 
 
