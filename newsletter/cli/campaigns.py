@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from newsletter.campaigns.files import read_draft
 from newsletter.campaigns.service import Campaigns, DraftRefused, NewCampaign, Preview, Status
-from newsletter.cli.house import as_json, command, is_terminal, moment, open_house, print_json, print_table, settings
+from newsletter.cli.house import as_json, command, is_terminal, moment, open_house, print_json, print_table, settings, tell
 from newsletter.core.errors import InvalidInput
 from newsletter.delivery.rules import DeliveryState
 from newsletter.operators.service import COMMAND_LINE
@@ -89,7 +90,7 @@ async def preview(number: int, language: str | None, name: str, folder: Path) ->
         finished = await house.campaigns.preview(number, now=house.clock.now(), language=language, name=name)
     click.echo(f"Subject: {finished.words.subject}")
     for note in finished.notes:
-        click.echo(note)
+        tell(note, sys.stdout)
     for path in write_preview(folder, number, finished):
         click.echo(path)
 

@@ -37,7 +37,7 @@ class Caller:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LogFilter:
     """Which lines of the log; None: whatever it is. From `since` on, and before `until`."""
 
     operator: str | None = None
@@ -46,7 +46,7 @@ class Wanted:
     until: datetime | None = None
 
 
-EVERYTHING = Wanted()
+EVERYTHING = LogFilter()
 
 COMMAND_LINE = "command line"
 """Who is said to have done what was done there: whoever can read the settings may do everything."""
@@ -150,7 +150,7 @@ class Operators:
         found = await store.open_token(self._db, digest=sha256(token), now=now)
         return Caller(found.operator, frozenset(found.scopes) & scopes_of(found.role)) if found else None
 
-    async def log(self, wanted: Wanted = EVERYTHING, *, before: int | None = None, size: int = 50) -> list[store.Entry]:
+    async def log(self, wanted: LogFilter = EVERYTHING, *, before: int | None = None, size: int = 50) -> list[store.Entry]:
         """The audit log, newest first; `before` is the last number of the page before, None: from the newest on.
 
         The name of an operator is found whatever its case.

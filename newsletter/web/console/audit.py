@@ -10,7 +10,7 @@ from aiohttp import web
 
 from newsletter.core.errors import InvalidInput
 from newsletter.operators.rules import Right
-from newsletter.operators.service import NO_OPERATORS, Wanted
+from newsletter.operators.service import NO_OPERATORS, LogFilter
 from newsletter.web.console.guard import ConsoleRoutes
 from newsletter.web.console.shell import console_page, facts
 from newsletter.web.context import CONSOLE, services
@@ -53,12 +53,12 @@ async def show(request: web.Request) -> web.Response:
     )
 
 
-def _wanted(given: dict[str, str], zone: ZoneInfo) -> Wanted:
+def _wanted(given: dict[str, str], zone: ZoneInfo) -> LogFilter:
     """Raises `InvalidInput`."""
     since, until = _midnight(given["from"], zone), _midnight(given["to"], zone, after=1)
     if since and until and since >= until:
         raise InvalidInput("The first day is after the last: please exchange them.")
-    return Wanted(given["operator"] or None, given["action"] or None, since, until)
+    return LogFilter(given["operator"] or None, given["action"] or None, since, until)
 
 
 def _midnight(given: str, zone: ZoneInfo, *, after: int = 0) -> datetime | None:
